@@ -1,0 +1,49 @@
+"""vHeatIR: image restoration (Gaussian noise, JPEG artifacts) by heat conduction.
+
+Names are resolved on first use (PEP 562), so that ``import vheatir`` costs no import of torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from vheatir.archs import VHeatIR
+    from vheatir.checkpoint import CheckpointError
+    from vheatir.inference.network import RestorationNetwork, load_model
+    from vheatir.inference.restorer import RestorationError, restore
+    from vheatir.ops import HeatConduction2d
+
+__all__ = [
+    "CheckpointError",
+    "HeatConduction2d",
+    "RestorationError",
+    "RestorationNetwork",
+    "VHeatIR",
+    "__version__",
+    "load_model",
+    "restore",
+]
+
+__version__ = "0.1.0"
+
+_HOME_OF: Final = {
+    "CheckpointError": "vheatir.checkpoint",
+    "HeatConduction2d": "vheatir.ops",
+    "RestorationError": "vheatir.inference.restorer",
+    "RestorationNetwork": "vheatir.inference.network",
+    "VHeatIR": "vheatir.archs",
+    "load_model": "vheatir.inference.network",
+    "restore": "vheatir.inference.restorer",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'vheatir' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,8 @@
+"""Networks and their named configurations."""
+
+from __future__ import annotations
+
+from vheatir.archs.configs import CONFIGS
+from vheatir.archs.vheatir_arch import VHeatIR
+
+__all__ = ["CONFIGS", "VHeatIR"]

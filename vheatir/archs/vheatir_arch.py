@@ -1,0 +1,327 @@
+"""VHeatIR: SwinIR's shape with self-attention replaced by the Heat Conduction Operator.
+
+Sources: vHeat, "Building Vision Models upon Heat Conduction", CVPR 2025 (operator, gated branch); SwinIR, ICCV
+Workshops 2021 (shallow convolution, residual groups closed by a convolution, long skip, reconstruction); FFDNet,
+IEEE TIP 2018 (pixel-unshuffle at the door, noise level as an input map).
+
+What differs from the papers: one network serves every level through a condition input; the frequency embeddings
+belong to frequencies rather than to an image size; ``downscale`` moves the network to a coarser grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vheatir.ops import FrequencyValueEmbedding, HeatConduction2d
+
+__all__ = ["HeatBlock", "HeatBranch", "ResidualGroup", "VHeatIR"]
+
+Connection = Literal["1conv", "3conv", "identity"]
+
+
+class HeatBranch(nn.Module):
+    """Token mixer of a block: depthwise 3x3, linear maps to u and z, heat on u, norm, gate SiLU(z), linear map.
+
+    Args:
+        dim: C.
+        embedding_channels: length of the frequency value embeddings.
+        heat_ratio: share of the channels that conduct; the others pass by, gated all the same.
+        gate: multiply by SiLU(z); without it there is no z.
+        output_norm: LayerNorm after conduction, as published.
+        k_min: smallest starting conductivity, in square pixels of the feature map.
+        k_max: largest starting conductivity.
+        residual: see :class:`vheatir.ops.HeatConduction2d`, like the remaining options.
+        content: k follows the pooled content.
+        level: k follows the noise level or JPEG quality.
+        window: side of the windows, or None for the whole map.
+        shifted: shift the windows by half.
+
+    Raises:
+        ValueError: if heat_ratio is outside (0, 1].
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        embedding_channels: int,
+        heat_ratio: float,
+        gate: bool,
+        output_norm: bool,
+        k_min: float,
+        k_max: float,
+        residual: bool,
+        content: bool,
+        level: bool,
+        window: int | None,
+        shifted: bool,
+    ) -> None:
+        super().__init__()
+        if not 0 < heat_ratio <= 1:
+            raise ValueError(f"heat_ratio is a share of the channels, more than 0 and at most 1, not {heat_ratio}.")
+        self.conducting = max(1, round(dim * heat_ratio))
+        self.local = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        # two products rather than one split in two: contiguous halves make the gate several times faster on a CPU
+        self.value = nn.Linear(dim, dim)
+        self.gate = nn.Linear(dim, dim) if gate else None
+        self.heat = HeatConduction2d(
+            self.conducting,
+            embedding_channels=embedding_channels,
+            k_min=k_min,
+            k_max=k_max,
+            residual=residual,
+            content=content,
+            level=level,
+            window=window,
+            shifted=shifted,
+        )
+        self.norm = nn.LayerNorm(dim) if output_norm else nn.Identity()
+        self.project = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
+        """x (B, H, W, C), embedding (R + 1, R + 1, E), level (B,) or None -> (B, H, W, C)."""
+        x = self.local(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        u = self.value(x)
+        heated = self.heat(u[..., : self.conducting], embedding, level)
+        if self.conducting < u.shape[-1]:
+            heated = torch.cat((heated, u[..., self.conducting :]), dim=-1)
+        heated = self.norm(heated)
+        output: Tensor = self.project(heated if self.gate is None else heated * F.silu(self.gate(x)))
+        return output
+
+
+class HeatBlock(nn.Module):
+    """Pre-norm block: ``x + branch(norm(x))``, then ``x + mlp(norm(x))``.
+
+    Args:
+        dim: C.
+        mlp_ratio: width of the MLP's hidden layer as a multiple of C.
+        branch: the token mixer.
+    """
+
+    def __init__(self, dim: int, *, mlp_ratio: float, branch: HeatBranch) -> None:
+        super().__init__()
+        hidden = round(dim * mlp_ratio)
+        self.norm1 = nn.LayerNorm(dim)
+        self.branch = branch
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
+        """x (B, H, W, C), embedding (R + 1, R + 1, E), level (B,) or None -> (B, H, W, C)."""
+        x = x + self.branch(self.norm1(x), embedding, level)
+        output: Tensor = x + self.mlp(self.norm2(x))
+        return output
+
+
+class ResidualGroup(nn.Module):
+    """Heat blocks that share their frequency embeddings, closed by a convolution, around a skip.
+
+    Args:
+        dim: C.
+        blocks: the blocks, in order.
+        frequency_resolution: R of the shared frequency grid.
+        resi_connection: the closing convolution, ``"1conv"``, ``"3conv"`` or ``"identity"``.
+    """
+
+    def __init__(
+        self, dim: int, blocks: Sequence[HeatBlock], *, frequency_resolution: int, resi_connection: Connection
+    ) -> None:
+        super().__init__()
+        self.embedding = FrequencyValueEmbedding(dim, frequency_resolution)
+        self.blocks = nn.ModuleList(blocks)
+        self.conv = _connection(dim, resi_connection)
+
+    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
+        """x (B, C, H, W), level (B,) or None -> (B, C, H, W)."""
+        embedding = self.embedding()
+        y = x.permute(0, 2, 3, 1)
+        for block in self.blocks:
+            y = block(y, embedding, level)
+        output: Tensor = x + self.conv(y.permute(0, 3, 1, 2))
+        return output
+
+
+class VHeatIR(nn.Module):
+    """Image restoration network: ``x + reconstruct(shallow + deep(shallow))``.
+
+    Args:
+        in_chans: channels of the image, 1 (gray) or 3 (RGB).
+        embed_dim: C, width of the network.
+        depths: number of blocks in each residual group.
+        mlp_ratio: width of the MLPs' hidden layer as a multiple of C.
+        img_range: factor by which the image in [0, 1] is multiplied on entry and divided on exit.
+        resi_connection: convolution that closes a group: ``"1conv"``, ``"3conv"`` (C/4 bottleneck) or ``"identity"``.
+        downscale: side of the pixel blocks folded into channels on entry (pixel-unshuffle) and unfolded on exit.
+        condition: take the level (σ/255, or (100 - quality)/100) as one more input map.
+        frequency_resolution: R, intervals of the frequency grid.
+        heat_ratio: share of the channels that conduct heat.
+        gate: gate SiLU(z) in the heat branch, as published.
+        output_norm: LayerNorm after conduction, as published.
+        k_min: smallest starting conductivity, in square pixels of the feature map.
+        k_max: largest starting conductivity; the channels lie between, evenly in log k.
+        residual_step: ``u + g (heat(u) - u)`` with a learned g per channel.
+        content_conductivity: k follows the pooled content.
+        level_conductivity: k follows the level; needs ``condition``.
+        window: side of the windows within which heat conducts, shifted by half in every second block; None for the
+            whole map, as published.
+
+    Raises:
+        ValueError: if an argument is outside its range; the message names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_chans: int = 1,
+        embed_dim: int = 48,
+        depths: Sequence[int] = (3, 3, 3),
+        mlp_ratio: float = 2.0,
+        img_range: float = 1.0,
+        resi_connection: Connection = "1conv",
+        downscale: int = 2,
+        condition: bool = True,
+        frequency_resolution: int = 8,
+        heat_ratio: float = 1.0,
+        gate: bool = True,
+        output_norm: bool = False,
+        k_min: float = 0.01,
+        k_max: float = 200.0,
+        residual_step: bool = True,
+        content_conductivity: bool = False,
+        level_conductivity: bool = False,
+        window: int | None = None,
+    ) -> None:
+        super().__init__()
+        if level_conductivity and not condition:
+            raise ValueError("level_conductivity needs condition: true, the input that carries the level.")
+        if in_chans not in (1, 3):
+            raise ValueError(f"in_chans is 1 (gray) or 3 (RGB), not {in_chans}.")
+        if downscale < 1 or embed_dim < 1 or not depths or min(depths) < 1:
+            raise ValueError("downscale, embed_dim and every entry of depths must be 1 or more.")
+        self.hyper_parameters: dict[str, object] = {
+            "in_chans": in_chans,
+            "embed_dim": embed_dim,
+            "depths": list(depths),
+            "mlp_ratio": mlp_ratio,
+            "img_range": img_range,
+            "resi_connection": resi_connection,
+            "downscale": downscale,
+            "condition": condition,
+            "frequency_resolution": frequency_resolution,
+            "heat_ratio": heat_ratio,
+            "gate": gate,
+            "output_norm": output_norm,
+            "k_min": k_min,
+            "k_max": k_max,
+            "residual_step": residual_step,
+            "content_conductivity": content_conductivity,
+            "level_conductivity": level_conductivity,
+            "window": window,
+        }
+        self.in_chans = in_chans
+        self.depths = tuple(depths)
+        self.downscale = downscale
+        self.condition = condition
+        self.img_range = img_range
+
+        def block(index: int) -> HeatBlock:
+            branch = HeatBranch(
+                embed_dim,
+                embedding_channels=embed_dim,
+                heat_ratio=heat_ratio,
+                gate=gate,
+                output_norm=output_norm,
+                k_min=k_min,
+                k_max=k_max,
+                residual=residual_step,
+                content=content_conductivity,
+                level=level_conductivity,
+                window=window,
+                shifted=index % 2 == 1,
+            )
+            return HeatBlock(embed_dim, mlp_ratio=mlp_ratio, branch=branch)
+
+        folded = in_chans * downscale**2
+        self.conv_first = nn.Conv2d(folded + int(condition), embed_dim, 3, padding=1)
+        self.groups = nn.ModuleList(
+            ResidualGroup(
+                embed_dim,
+                [block(index) for index in range(depth)],
+                frequency_resolution=frequency_resolution,
+                resi_connection=resi_connection,
+            )
+            for depth in depths
+        )
+        self.norm = nn.LayerNorm(embed_dim)
+        self.conv_after_body = _connection(embed_dim, resi_connection)
+        self.conv_last = nn.Conv2d(embed_dim, folded, 3, padding=1)
+        for parameter in self.conv_last.parameters():  # the network starts as the identity
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Restore a batch of images of one size.
+
+        Args:
+            x: degraded images, shape (B, in_chans, H, W), values in [0, 1], any H, W >= 1.
+            condition: σ/255 for denoising, (100 - quality)/100 for JPEG: shape (B,); required if the network was made
+                with ``condition=True``, unused otherwise.
+
+        Returns:
+            Restored images, shape (B, in_chans, H, W), not clamped.
+
+        Raises:
+            ValueError: if the network takes a condition and none is given.
+        """
+        height, width = x.shape[-2:]
+        padded = pad_to_multiple(x, self.downscale)
+        folded = F.pixel_unshuffle(padded * self.img_range, self.downscale)
+        residual = self._restore(folded.contiguous(memory_format=torch.channels_last), condition)
+        restored = padded + F.pixel_shuffle(residual, self.downscale) / self.img_range
+        return restored[..., :height, :width]
+
+    def _restore(self, folded: Tensor, condition: Tensor | None) -> Tensor:
+        """Residual in the folded domain: (B, in_chans s^2, H/s, W/s) -> the same shape."""
+        if self.condition:
+            folded = torch.cat((folded, self._condition_map(folded, condition)), dim=1)
+        shallow = self.conv_first(folded)
+        deep = shallow
+        for group in self.groups:
+            deep = group(deep, condition)
+        deep = self.norm(deep.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        residual: Tensor = self.conv_last(shallow + self.conv_after_body(deep))
+        return residual
+
+    def _condition_map(self, folded: Tensor, condition: Tensor | None) -> Tensor:
+        if condition is None:
+            raise ValueError("This network takes a level: pass condition, σ/255 or (100 - quality)/100, shape (B,).")
+        batch, _, height, width = folded.shape
+        level = condition.to(folded.dtype) * self.img_range
+        return level[:, None, None, None].expand(batch, 1, height, width)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Extend x (B, C, H, W) at the bottom and right by its own edge pixels to the next multiple."""
+    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+
+
+def _connection(dim: int, kind: Connection) -> nn.Module:
+    if kind == "1conv":
+        return nn.Conv2d(dim, dim, 3, padding=1)
+    if kind == "3conv":
+        return nn.Sequential(
+            nn.Conv2d(dim, dim // 4, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(dim // 4, dim // 4, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(dim // 4, dim, 3, padding=1),
+        )
+    if kind == "identity":
+        return nn.Identity()
+    raise ValueError(f'resi_connection is "1conv", "3conv" or "identity", not {kind!r}.')

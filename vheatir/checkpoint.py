@@ -1,0 +1,266 @@
+"""Weights files: safetensors, with everything that rebuilds and describes the network in the header.
+
+A weights file holds the network's state dict in half precision and these metadata strings: ``format``
+("vheatir"), ``format_version`` ("1"), ``arch`` (JSON of the constructor's arguments), ``task``, ``level_min``
+and ``level_max`` (the trained range: σ in 8-bit units, or JPEG quality), ``training`` (JSON, free) and
+``licence``. Nothing in it is executed on loading.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, cast, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vheatir.archs import VHeatIR
+from vheatir.atomic import atomic_path
+
+__all__ = [
+    "BUNDLED_WEIGHTS",
+    "LEVEL_LIMITS",
+    "TASKS",
+    "CheckpointError",
+    "Degradation",
+    "Task",
+    "WeightsHeader",
+    "load_weights",
+    "read_header",
+    "save_weights",
+    "weights_path",
+]
+
+Task = Literal["denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color"]
+Degradation = Literal["denoise", "jpeg"]
+
+TASKS: Final[tuple[Task, ...]] = get_args(Task)
+#: levels that mean something at all: σ in 8-bit units, JPEG quality
+LEVEL_LIMITS: Final[Mapping[Degradation, tuple[float, float]]] = {
+    "denoise": (0.0, 255.0),
+    "jpeg": (1.0, 100.0),
+}
+#: folder of the weights inside the package, one ``<task>.safetensors`` each
+BUNDLED_WEIGHTS: Final = Path(__file__).with_name("weights")
+
+_FORMAT: Final = "vheatir"
+_FORMAT_VERSION: Final = "1"
+
+
+class CheckpointError(ValueError):
+    """A weights file that cannot be used; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class WeightsHeader:
+    """What a weights file says about itself.
+
+    Attributes:
+        task: what the network was trained for.
+        level_min: smallest level of the training, σ in 8-bit units or JPEG quality.
+        level_max: largest level of the training.
+        arch: keyword arguments of :class:`vheatir.archs.VHeatIR`.
+        training: summary of the training recipe.
+        licence: SPDX identifier or sentence.
+    """
+
+    task: Task
+    level_min: float
+    level_max: float
+    arch: Mapping[str, object]
+    training: Mapping[str, object]
+    licence: str
+
+    @property
+    def degradation(self) -> Degradation:
+        """What the network removes: ``"denoise"`` or ``"jpeg"``."""
+        return "denoise" if self.task.startswith("denoise") else "jpeg"
+
+    @property
+    def channels(self) -> int:
+        """Image channels: 1 for gray, 3 for RGB."""
+        return 1 if self.task.endswith("gray") else 3
+
+
+def weights_path(name_or_path: str | Path) -> Path:
+    """Find the weights file of a bundled name ("denoise-gray", "denoise-color", ...) or of a path.
+
+    Raises:
+        CheckpointError: if it is neither, with the bundled names; or if the package lacks its own weights.
+    """
+    if name_or_path in TASKS:
+        path = BUNDLED_WEIGHTS / f"{name_or_path}.safetensors"
+        if not path.is_file():
+            raise CheckpointError(f"The bundled weights {path} are missing; install vheatir again.")
+        return path
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is neither a weights file nor a bundled model: those are {', '.join(TASKS)}.")
+    return path
+
+
+def save_weights(
+    path: str | Path,
+    net: VHeatIR,
+    *,
+    task: Task,
+    level_min: float,
+    level_max: float,
+    training: Mapping[str, object],
+    licence: str,
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a network as a weights file, atomically.
+
+    Args:
+        path: file to write; its folder must exist.
+        net: the network; its ``hyper_parameters`` go into the header.
+        task: what it was trained for; must agree with the network's channels.
+        level_min: smallest level of the training, σ in 8-bit units or JPEG quality.
+        level_max: largest level of the training.
+        training: summary of the recipe, JSON-serialisable.
+        licence: SPDX identifier or sentence.
+        dtype: type in which floating-point tensors are stored.
+
+    Raises:
+        CheckpointError: if the task, the levels or the channels are inconsistent, or a weight is not finite
+            in ``dtype``. Nothing is written then.
+    """
+    path = Path(path)
+    header = _checked_header(
+        path,
+        WeightsHeader(task, float(level_min), float(level_max), net.hyper_parameters, training, licence),
+    )
+    tensors = {name: _stored(tensor, dtype) for name, tensor in net.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"{path} was not written: weight {name} is not finite in {dtype}; use torch.float32.")
+    metadata = {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "arch": json.dumps(header.arch),
+        "task": header.task,
+        "level_min": f"{header.level_min:g}",
+        "level_max": f"{header.level_max:g}",
+        "training": json.dumps(header.training),
+        "licence": header.licence,
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def read_header(path: str | Path) -> WeightsHeader:
+    """Read the header of a weights file, and nothing else.
+
+    Raises:
+        CheckpointError: if the file is missing, is no safetensors file, or its header is not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"The weights file {path} does not exist; check its name.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as a safetensors file ({error}); pass one written by vheatir.checkpoint."
+        ) from error
+    return _parse_header(path, metadata)
+
+
+def load_weights(path: str | Path) -> tuple[VHeatIR, WeightsHeader]:
+    """Rebuild the network of a weights file.
+
+    Returns:
+        The network, in float32, on the CPU, in training mode as every new module; and the file's header.
+
+    Raises:
+        CheckpointError: as :func:`read_header`; or if the tensors are not those of the network in the header.
+    """
+    path = Path(path)
+    header = read_header(path)
+    arguments: dict[str, Any] = dict(header.arch)  # from JSON: their types are the constructor's to check
+    try:
+        network = VHeatIR(**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path} describes a network that this version cannot build ({error}); "
+            "update vheatir, or convert the file again."
+        ) from error
+    tensors = load_file(path)
+    _check_tensors(path, expected=network.state_dict(), found=tensors)
+    network.load_state_dict(tensors)
+    return network, header
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+
+
+def _parse_header(path: Path, metadata: Mapping[str, str]) -> WeightsHeader:
+    if metadata.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} is not a vHeatIR weights file; write one with vheatir.checkpoint.save_weights.")
+    if metadata.get("format_version") != _FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has weights format version {metadata.get('format_version')}, this vheatir reads version "
+            f"{_FORMAT_VERSION}; update vheatir."
+        )
+    try:
+        header = WeightsHeader(
+            task=cast("Task", metadata["task"]),
+            level_min=float(metadata["level_min"]),
+            level_max=float(metadata["level_max"]),
+            arch=_json_object(metadata["arch"]),
+            training=_json_object(metadata["training"]),
+            licence=metadata["licence"],
+        )
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({error}); download or convert it again.") from error
+    return _checked_header(path, header)
+
+
+def _json_object(text: str) -> Mapping[str, object]:
+    value = json.loads(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"expected a JSON object, found {text[:40]!r}")
+    return value
+
+
+def _checked_header(path: Path, header: WeightsHeader) -> WeightsHeader:
+    if header.task not in TASKS:
+        raise CheckpointError(f"{path} names the task {header.task!r}; use one of {', '.join(TASKS)}.")
+    low, high = LEVEL_LIMITS[header.degradation]
+    if not (math.isfinite(header.level_max) and low <= header.level_min <= header.level_max <= high):
+        raise CheckpointError(
+            f"{path} has levels {header.level_min:g} to {header.level_max:g}; "
+            f"for {header.task} they must lie within {low:g} to {high:g}."
+        )
+    if header.arch.get("in_chans") != header.channels:
+        raise CheckpointError(
+            f"{path} holds a network with in_chans={header.arch.get('in_chans')}, but {header.task} needs "
+            f"{header.channels}; change the task or the network."
+        )
+    return header
+
+
+def _check_tensors(path: Path, *, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+    missing = sorted(expected.keys() - found.keys())
+    unexpected = sorted(found.keys() - expected.keys())
+    misshapen = sorted(name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)
+    for fault, names in (
+        ("misses", missing),
+        ("has unexpected", unexpected),
+        ("has wrong shapes for", misshapen),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(
+                f"{path} {fault} tensors of the network in its header ({names[0]}{more}); download or convert it again."
+            )

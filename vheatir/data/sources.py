@@ -1,0 +1,166 @@
+"""Clean images by number, from folders of files or from an LMDB in BasicSR's layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "FolderSource",
+    "ImageSource",
+    "LmdbSource",
+    "find_images",
+    "open_source",
+    "read_name_list",
+]
+
+IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+Image = NDArray[np.uint8]
+
+
+class ImageSource(Protocol):
+    """Images that are told apart by a name, ``folder/file.png`` or an LMDB key."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    def read(self, index: int, channels: int) -> Image:
+        """Image ``index`` as (H, W) for 1 channel or (H, W, 3) RGB for 3 channels, 8 bits."""
+        ...
+
+    def select(self, keep: Sequence[int]) -> ImageSource:
+        """The same source with only these of its images."""
+        ...
+
+
+class FolderSource:
+    """Image files.
+
+    Args:
+        paths: the files, in order.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return [f"{path.parent.name}/{path.name}" for path in self.paths]
+
+    def read(self, index: int, channels: int) -> Image:
+        path = self.paths[index]
+        return _decode(np.fromfile(path, dtype=np.uint8), channels, str(path))
+
+    def select(self, keep: Sequence[int]) -> FolderSource:
+        return FolderSource([self.paths[index] for index in keep])
+
+
+class LmdbSource:
+    """An LMDB in BasicSR's layout: encoded images under their names, listed in ``meta_info.txt``.
+
+    Args:
+        root: folder of the database, ending in ``.lmdb``.
+        names: which of its images to use, in order; all of them if None.
+
+    Raises:
+        FileNotFoundError: if the folder has no ``meta_info.txt``.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str] | None = None) -> None:
+        listing = root / "meta_info.txt"
+        if not listing.is_file():
+            raise FileNotFoundError(f"{root} has no meta_info.txt: make the database again with datasets/prepare.py.")
+        self.root = root
+        everything = [line.split(" ")[0] for line in listing.read_text().splitlines() if line.strip()]
+        self.names: list[str] = everything if names is None else list(names)
+
+    @cached_property
+    def _environment(self) -> Any:
+        import lmdb  # an optional dependency, and environments must be opened after a worker has forked
+
+        return lmdb.open(str(self.root), readonly=True, lock=False, readahead=False, meminit=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_environment"}
+
+    def read(self, index: int, channels: int) -> Image:
+        name = self.names[index]
+        with self._environment.begin(write=False) as transaction:
+            encoded = transaction.get(str(Path(name).with_suffix("")).encode("ascii"))
+        if encoded is None:
+            raise OSError(f"{self.root} lists {name} and does not hold it: make the database again.")
+        return _decode(np.frombuffer(encoded, dtype=np.uint8), channels, f"{self.root}:{name}")
+
+    def select(self, keep: Sequence[int]) -> LmdbSource:
+        return LmdbSource(self.root, [self.names[index] for index in keep])
+
+
+class _ChainedSource:
+    """Several sources, one after another."""
+
+    def __init__(self, parts: Sequence[ImageSource]) -> None:
+        self._parts = list(parts)
+        self._places = [(part, index) for part in self._parts for index in range(len(part.names))]
+
+    @property
+    def names(self) -> Sequence[str]:
+        return [name for part in self._parts for name in part.names]
+
+    def read(self, index: int, channels: int) -> Image:
+        part, place = self._places[index]
+        return part.read(place, channels)
+
+    def select(self, keep: Sequence[int]) -> _ChainedSource:
+        chosen = [self._places[index] for index in keep]
+        return _ChainedSource([part.select([i for p, i in chosen if p is part]) for part in self._parts])
+
+
+def open_source(roots: Sequence[str | Path]) -> ImageSource:
+    """Open folders (searched recursively) and LMDBs as one source of images.
+
+    Args:
+        roots: paths; one ending in ``.lmdb`` is a database, any other a folder.
+
+    Raises:
+        FileNotFoundError: if a path does not exist or holds no image.
+    """
+    parts: list[ImageSource] = []
+    for root in map(Path, roots):
+        if not root.exists():
+            raise FileNotFoundError(
+                f"The image folder {root} does not exist: see datasets/README.md, or change dataroot_gt."
+            )
+        part: ImageSource = LmdbSource(root) if root.suffix == ".lmdb" else FolderSource(find_images(root))
+        if not part.names:
+            raise FileNotFoundError(f"{root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+        parts.append(part)
+    return parts[0] if len(parts) == 1 else _ChainedSource(parts)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Image files below a folder, sorted by path."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def read_name_list(path: str | Path) -> set[str]:
+    """Image names from a text file, one ``folder/file`` a line; lines that begin with # are comments."""
+    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def _decode(encoded: NDArray[np.uint8], channels: int, where: str) -> Image:
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    image = cv2.imdecode(encoded, flag) if encoded.size else None
+    if image is None:
+        raise OSError(f"{where} cannot be decoded: replace or remove it (datasets/prepare.py lists such files).")
+    if channels == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image.astype(np.uint8, copy=False)

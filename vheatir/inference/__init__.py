@@ -1,0 +1,1 @@
+"""Restoring images: arrays and tensors (``restorer``), files (``folder``), and the command (``cli``)."""

@@ -1,0 +1,47 @@
+"""Where the network computes, and in which arithmetic."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, get_args
+
+import torch
+
+__all__ = ["Precision", "autocast", "check_precision", "select_device"]
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+_PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
+_AUTOCAST_TYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def select_device(name: str | torch.device | None) -> torch.device:
+    """Return the device of that name; None or "auto" means CUDA where there is some, else the CPU.
+
+    Raises:
+        ValueError: if there is no such device on this machine.
+    """
+    if name is None or name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"Device {name} cannot be used on this machine; use cpu or auto.") from error
+    return device
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that is unknown, or that the device is no good at.
+
+    Raises:
+        ValueError: if it is not one of fp32, bf16, fp16; or fp16 on a CPU, where it is slower and less exact.
+    """
+    if precision not in _PRECISIONS:
+        raise ValueError(f"precision is one of {', '.join(_PRECISIONS)}, not {precision!r}.")
+    if precision == "fp16" and device.type == "cpu":
+        raise ValueError("fp16 is not supported on a CPU; use fp32 or bf16.")
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Return the context in which the network computes in this precision; fp32 turns an outer one off."""
+    return torch.autocast(device.type, dtype=_AUTOCAST_TYPES.get(precision), enabled=precision != "fp32")

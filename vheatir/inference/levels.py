@@ -1,0 +1,48 @@
+"""Levels of degradation: σ of the noise in 8-bit units, or JPEG quality."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+
+from vheatir.checkpoint import LEVEL_LIMITS, Degradation, WeightsHeader
+
+__all__ = ["check_level", "trained_level"]
+
+logger = logging.getLogger(__name__)
+
+
+def check_level(degradation: Degradation, level: float) -> None:
+    """Refuse what is no noise level (0 to 255) or no JPEG quality (1 to 100).
+
+    Raises:
+        ValueError: if the level is outside, or not a number.
+    """
+    low, high = LEVEL_LIMITS[degradation]
+    if not low <= level <= high:  # NaN fails too
+        name = "sigma" if degradation == "denoise" else "quality"
+        raise ValueError(f"{name} is {low:g} to {high:g}, not {level:g}.")
+
+
+def trained_level(header: WeightsHeader, level: float) -> float:
+    """Return the level that the model of this header is run with.
+
+    Raises:
+        ValueError: if a noise level is outside the trained range, or a quality outside 1 to 100. A quality
+            outside the trained range becomes the nearest trained one, with a logged note.
+    """
+    known = f"{header.level_min:g} to {header.level_max:g}"
+    bounded = min(max(level, header.level_min), header.level_max)
+    if bounded == level:
+        return level
+    if header.degradation == "denoise":
+        raise ValueError(f"sigma is {known} for model {header.task}, which was trained for that; not {level:g}.")
+    check_level(header.degradation, level)
+    _note_quality(header.task, level, bounded, known)
+    return bounded
+
+
+@lru_cache(maxsize=64)
+def _note_quality(task: str, quality: float, used: float, known: str) -> None:
+    """Log a quality outside the trained range: once, not for each of a thousand files."""
+    logger.warning("quality %g: model %s was trained for %s, so %g is used", quality, task, known, used)

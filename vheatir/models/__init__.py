@@ -1,0 +1,1 @@
+"""Training: the model that BasicSR drives, its schedule and its checkpoints."""

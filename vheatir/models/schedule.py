@@ -1,0 +1,104 @@
+"""Learning rate: linear warm-up, then a half cosine to a floor, over iterations or over wall-clock time."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import torch.distributed as dist
+from torch.optim import Optimizer
+
+__all__ = ["WarmupCosine", "warmup_cosine_factor"]
+
+
+def warmup_cosine_factor(iteration: int, progress: float, *, warmup_iter: int, floor: float) -> float:
+    """Factor of the base learning rate.
+
+    ``min(1, iteration / warmup_iter) * (floor + (1 - floor) (1 + cos(pi progress)) / 2)``
+
+    Args:
+        iteration: number of the step to come, from 1.
+        progress: share of the training that is over, 0 to 1; more counts as 1.
+        warmup_iter: steps of the linear warm-up, 0 for none.
+        floor: final factor.
+    """
+    warmup = min(1.0, iteration / warmup_iter) if warmup_iter > 0 else 1.0
+    cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
+    return warmup * (floor + (1 - floor) * cosine)
+
+
+class WarmupCosine:
+    """Sets an optimizer's learning rates by :func:`warmup_cosine_factor`; a BasicSR scheduler.
+
+    Args:
+        optimizer: its learning rates at this moment are the base rates.
+        total_iter: length of the training in steps.
+        minutes: length of the training in minutes instead, validation and saving included; the time until a checkpoint
+            is part of the saved state. In distributed training the clock is that of the first process.
+        warmup_iter: steps of the warm-up.
+        floor: final factor of the base rates.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        total_iter: int,
+        minutes: float | None = None,
+        warmup_iter: int = 0,
+        floor: float = 0.0,
+    ) -> None:
+        self._optimizer = optimizer
+        self._total_iter = total_iter
+        self._seconds = None if minutes is None else 60 * minutes
+        self._warmup_iter = warmup_iter
+        self._floor = floor
+        self._iteration = 1
+        self._elapsed = 0.0  # seconds at the latest step, earlier runs included
+        self._started_at = time.monotonic()
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        self._apply()
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is over, 0 to 1."""
+        if self._seconds is not None:
+            return min(1.0, self._elapsed / self._seconds)
+        return min(1.0, (self._iteration - 1) / self._total_iter)
+
+    @property
+    def out_of_time(self) -> bool:
+        """True once a wall-clock budget is used up."""
+        return self._seconds is not None and self._elapsed >= self._seconds
+
+    def step(self) -> None:
+        """Go on to the next iteration."""
+        self._iteration += 1
+        if self._seconds is not None:
+            self._elapsed = _of_first_process(time.monotonic() - self._started_at)
+        self._apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"iteration": self._iteration, "elapsed": time.monotonic() - self._started_at}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._iteration = int(state["iteration"])
+        self._elapsed = float(state["elapsed"])
+        self._started_at = time.monotonic() - self._elapsed
+        self._apply()
+
+    def _apply(self) -> None:
+        factor = warmup_cosine_factor(self._iteration, self.progress, warmup_iter=self._warmup_iter, floor=self._floor)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+
+
+def _of_first_process(seconds: float) -> float:
+    """One clock for all processes: they must agree on the learning rate and on the last step."""
+    if not dist.is_available() or not dist.is_initialized():
+        return seconds
+    clock = [seconds]
+    dist.broadcast_object_list(clock, src=0)
+    return clock[0]

@@ -1,0 +1,44 @@
+"""Tensors from a checkpoint file: BasicSR's ``.pth`` or safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+__all__ = ["matching_tensors", "read_tensors"]
+
+
+def read_tensors(path: Path, key: str) -> dict[str, Tensor]:
+    """Read a network's tensors onto the CPU.
+
+    Args:
+        path: a safetensors file, or a BasicSR checkpoint, a dict of state dicts.
+        key: which state dict of a BasicSR checkpoint, ``"params"`` or ``"params_ema"``; ``"params"`` if it is missing.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if a checkpoint holds neither ``key`` nor ``"params"``.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"The weights {path} do not exist: change pretrain_network_g.")
+    if path.suffix == ".safetensors":
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    for candidate in (key, "params"):
+        if candidate in checkpoint:
+            return {name.removeprefix("module."): tensor for name, tensor in checkpoint[candidate].items()}
+    raise ValueError(f"{path} holds neither {key} nor params: it is no checkpoint of BasicSR.")
+
+
+def matching_tensors(
+    tensors: Mapping[str, Tensor], reference: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Keep the tensors whose name and shape occur in ``reference``; return them and the other names of reference."""
+    kept = {
+        name: tensor for name, tensor in tensors.items() if name in reference and reference[name].shape == tensor.shape
+    }
+    return kept, sorted(set(reference) - set(kept))

@@ -1,0 +1,32 @@
+"""Heat conduction: transforms, decay, learned conductivity, and the operator made of them."""
+
+from __future__ import annotations
+
+from vheatir.ops.cache import TensorCache
+from vheatir.ops.conductivity import (
+    Conductivity,
+    FrequencyValueEmbedding,
+    interpolate_spectrum,
+    log_spaced_conductivity,
+)
+from vheatir.ops.dct import dct2, dct_basis, idct2
+from vheatir.ops.heat import heat_conduction, heat_decay, squared_frequencies
+from vheatir.ops.operator import HeatConduction2d
+from vheatir.ops.windows import merge_windows, split_windows
+
+__all__ = [
+    "Conductivity",
+    "FrequencyValueEmbedding",
+    "HeatConduction2d",
+    "TensorCache",
+    "dct2",
+    "dct_basis",
+    "heat_conduction",
+    "heat_decay",
+    "idct2",
+    "interpolate_spectrum",
+    "log_spaced_conductivity",
+    "merge_windows",
+    "split_windows",
+    "squared_frequencies",
+]

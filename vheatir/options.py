@@ -1,0 +1,298 @@
+"""Checks option files before anything runs: a wrong key is named together with the nearest known one."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeGuard
+
+import yaml
+
+__all__ = ["OptionError", "check_options", "force_options", "read_options"]
+
+
+class _Keys(NamedTuple):
+    """The keys of one section."""
+
+    required: frozenset[str]
+    optional: frozenset[str]
+
+
+def _keys(required: str, optional: str = "") -> _Keys:
+    return _Keys(frozenset(required.split()), frozenset(optional.split()))
+
+
+_COMMON: Final = "name model_type num_gpu manual_seed datasets network_g path"
+_TRAINING_FILE: Final = _keys(f"{_COMMON} train logger", "val dist_params find_unused_parameters")
+_TEST_FILE: Final = _keys(f"{_COMMON} val", "dist_params")
+
+_PATH: Final = _keys("", "pretrain_network_g strict_load_g param_key_g resume_state")
+_TRAIN: Final = _keys(
+    "optim_g scheduler total_iter pixel_opt", "ema_decay warmup_iter precision grad_clip accumulate compile"
+)
+_TRAINING_VAL: Final = _keys("val_freq save_img", "suffix metrics pbar tile tile_overlap")
+_TEST_VAL: Final = _keys("save_img suffix", "metrics pbar tile tile_overlap")
+_LOGGER: Final = _keys("print_freq save_checkpoint_freq use_tb_logger")
+_DIST_PARAMS: Final = _keys("", "backend port")
+
+_CLEAN_IMAGES: Final = "dataroot_gt dataroots_gt include_list exclude_list cache pin_memory"
+_TRAINING_DATASET: Final = _keys(
+    "name type in_chans degradation gt_size use_hflip use_rot seed batch_size_per_gpu num_worker_per_gpu",
+    f"{_CLEAN_IMAGES} prefetch_mode num_prefetch_queue persistent_workers",
+)
+_EVALUATION_DATASET: Final = _keys("name type in_chans degradation", _CLEAN_IMAGES)
+
+# what a section may hold, for each value of its key ``type``
+_OPTIMIZERS: Final = dict.fromkeys(("Adam", "AdamW"), _keys("type lr", "betas eps weight_decay amsgrad fused"))
+_SCHEDULERS: Final = {
+    "WarmupCosine": _keys("type", "minutes warmup_iter floor"),
+    "MultiStepLR": _keys("type milestones", "gamma restarts restart_weights"),
+    "MultiStepRestartLR": _keys("type milestones", "gamma restarts restart_weights"),
+    "CosineAnnealingRestartLR": _keys("type periods", "restart_weights eta_min"),
+}
+_LOSSES: Final = {
+    "CharbonnierLoss": _keys("type", "loss_weight reduction eps"),
+    "L1Loss": _keys("type", "loss_weight reduction"),
+    "MSELoss": _keys("type", "loss_weight reduction"),
+}
+_METRICS: Final = dict.fromkeys(
+    ("calculate_psnr", "calculate_ssim"), _keys("type crop_border", "input_order test_y_channel better")
+)
+_TRAINING_DEGRADATIONS: Final = {
+    "noise": _keys("type", "sigma sigmas"),
+    "jpeg": _keys("type quality", "double subsampling grid_phase studio_swing"),
+}
+_EVALUATION_DEGRADATIONS: Final = {"noise": _keys("type sigma"), "jpeg": _keys("type quality")}
+
+_CHOICES: Final[Mapping[str, tuple[str | None, ...]]] = {"precision": ("fp32", "bf16"), "prefetch_mode": (None, "cpu")}
+#: keys whose text may look like a number
+_TEXT_KEYS: Final = frozenset(
+    "name suffix subsampling dataroot_gt dataroots_gt include_list exclude_list pretrain_network_g resume_state".split()
+)
+
+
+class OptionError(ValueError):
+    """An option file that cannot be used; the message names the key and the remedy."""
+
+
+def read_options(path: Path) -> dict[str, Any]:
+    """Read a YAML option file.
+
+    Raises:
+        OptionError: if the file is missing, is no YAML or holds no mapping.
+    """
+    if not path.is_file():
+        raise OptionError(f"The option file {path} does not exist.")
+    try:
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())  # YAML's own messages run over several lines
+        raise OptionError(f"{path} is not valid YAML: {reason}.") from error
+    if not isinstance(options, dict):
+        raise OptionError(f"{path} holds no options: it must be a mapping of keys to values.")
+    return options
+
+
+def force_options(options: Mapping[str, Any], entries: Sequence[str]) -> dict[str, Any]:
+    """What BasicSR's ``--force_yml`` makes of an option file, so that it can be checked first.
+
+    Args:
+        options: the file's content.
+        entries: ``section:key=value`` each.
+
+    Returns:
+        A changed copy.
+
+    Raises:
+        OptionError: if an entry has another form, or names a section that the file does not have.
+    """
+    forced = copy.deepcopy(dict(options))
+    for entry in entries:
+        keys, value = _split_entry(entry)
+        section, place = forced, ""
+        for key in keys[:-1]:
+            if not isinstance(section.get(key), dict):
+                raise OptionError(f"--force_yml {entry}: {_unknown_key(key, place, section)}")
+            section, place = section[key], f"{place}.{key}".lstrip(".")
+        section[keys[-1]] = value
+    return forced
+
+
+def check_options(options: Mapping[str, Any], *, is_train: bool) -> None:
+    """Check every key of an option file.
+
+    Args:
+        options: the file's content.
+        is_train: a training file, which needs the sections ``train`` and ``logger`` too.
+
+    Raises:
+        OptionError: at the first unknown or missing key, unknown ``type``, or number that YAML reads as text.
+    """
+    _check_keys("", options, _TRAINING_FILE if is_train else _TEST_FILE)
+    if options["model_type"] != "RestorationModel":
+        raise OptionError(f"model_type is RestorationModel, not {options['model_type']}.")
+    _check_keys("path", _section(options, "path"), _PATH)
+    if options.get("dist_params") is not None:
+        _check_keys("dist_params", _section(options, "dist_params"), _DIST_PARAMS)
+    _check_network(_section(options, "network_g"))
+    for phase in _section(options, "datasets"):
+        _check_dataset(options, phase, is_train=is_train)
+    if is_train:
+        _check_training(options)
+    if not is_train or options.get("val") is not None:
+        _check_validation(options, _TRAINING_VAL if is_train else _TEST_VAL)
+    if not is_train and options["path"].get("pretrain_network_g") is None:
+        raise OptionError("Missing key pretrain_network_g in the section path: it names the weights to score.")
+
+
+def _check_training(options: Mapping[str, Any]) -> None:
+    if "train" not in options["datasets"]:
+        raise OptionError("Missing section datasets.train: it says what to train on.")
+    _check_keys("logger", _section(options, "logger"), _LOGGER)
+    _check_keys("train", _section(options, "train"), _TRAIN)
+    for key, known in (("optim_g", _OPTIMIZERS), ("scheduler", _SCHEDULERS), ("pixel_opt", _LOSSES)):
+        _check_typed(f"train.{key}", _section(options, "train", key), known)
+
+
+def _check_validation(options: Mapping[str, Any], keys: _Keys) -> None:
+    _check_keys("val", _section(options, "val"), keys)
+    if options["val"].get("metrics") is not None:
+        for metric in _section(options, "val", "metrics"):
+            _check_typed(f"val.metrics.{metric}", _section(options, "val", "metrics", metric), _METRICS)
+
+
+def _check_network(network: Mapping[str, Any]) -> None:
+    from vheatir.archs import VHeatIR
+
+    required = frozenset({"type", "in_chans"})
+    arguments = frozenset(inspect.signature(VHeatIR).parameters)
+    _check_typed("network_g", network, {"VHeatIR": _Keys(required, arguments - required)})
+
+
+def _check_dataset(options: Mapping[str, Any], phase: str, *, is_train: bool) -> None:
+    place = f"datasets.{phase}"
+    training = is_train and phase == "train"
+    kinds = ("val",) if is_train else ("val", "test")
+    if not training and str(phase).split("_")[0] not in kinds:
+        raise OptionError(f"{place} is no phase: the sections of datasets are {_phases(is_train)}.")
+    dataset = _section(options, "datasets", phase)
+    _check_typed(place, dataset, {"DegradedImageDataset": _TRAINING_DATASET if training else _EVALUATION_DATASET})
+    if (dataset.get("dataroot_gt") is None) == (dataset.get("dataroots_gt") is None):
+        raise OptionError(f"{place} needs either dataroot_gt (one folder) or dataroots_gt (a list of folders).")
+    degradation = _section(options, "datasets", phase, "degradation")
+    known = _TRAINING_DEGRADATIONS if training else _EVALUATION_DEGRADATIONS
+    _check_typed(f"{place}.degradation", degradation, known)
+    _check_level(f"{place}.degradation", degradation, training=training)
+
+
+def _check_level(place: str, degradation: Mapping[str, Any], *, training: bool) -> None:
+    """Training draws levels, an evaluation has one."""
+    if training and degradation["type"] == "noise" and ("sigma" in degradation) == ("sigmas" in degradation):
+        raise OptionError(f"{place} needs either sigma (lowest and highest) or sigmas (a list to choose from).")
+    for key in degradation.keys() & {"sigma", "sigmas", "quality"}:
+        level = degradation[key]
+        if not training and not _is_number(level):
+            raise OptionError(f"{place}.{key} is one number for validation and testing, not {level}.")
+        if training and not _is_range(level) and not (key == "sigmas" and _is_list(level)):
+            raise OptionError(f"{place}.{key} is a list of numbers for training, [lowest, highest], not {level}.")
+
+
+def _check_typed(place: str, content: Mapping[str, Any], known: Mapping[str, _Keys]) -> None:
+    """Check a section whose other keys depend on its ``type``."""
+    if "type" not in content:
+        raise OptionError(f"Missing key type in the section {place}: known are {_list(known)}.")
+    kind = str(content["type"])
+    if kind not in known:
+        raise OptionError(f"Unknown type {kind} in the section {place}: {_hint(kind, known)}")
+    _check_keys(place, content, known[kind])
+
+
+def _check_keys(place: str, content: Mapping[str, Any], keys: _Keys) -> None:
+    known = keys.required | keys.optional
+    for key, value in content.items():
+        if key not in known:
+            raise OptionError(_unknown_key(key, place, known))
+        _check_value(f"{place}.{key}".lstrip("."), key, value)
+    for key in sorted(keys.required - set(content)):
+        raise OptionError(f"Missing key {key} in {_name(place)}.")
+
+
+def _check_value(place: str, key: str, value: object) -> None:
+    if key in _CHOICES and value not in _CHOICES[key]:
+        choices = " or ".join("~" if choice is None else choice for choice in _CHOICES[key])
+        raise OptionError(f"{place} is {choices}, not {value}.")
+    if key in _TEXT_KEYS:
+        return
+    for part in value if isinstance(value, list) else [value]:
+        if isinstance(part, str) and _reads_as_number(part):
+            raise OptionError(f"{place} is text, not a number: write !!float {part} instead of {part}.")
+
+
+def _split_entry(entry: str) -> tuple[list[str], object]:
+    """The keys and the value of ``section:key=value``, the value as BasicSR will read it."""
+    from vheatir.basicsr_compat import read_forced_value
+
+    if entry.count("=") != 1:
+        raise OptionError(f"--force_yml takes section:key=value with one =, not {entry}.")
+    path, text = entry.split("=")
+    try:
+        value = read_forced_value(text.strip())
+    except (SyntaxError, NameError, TypeError, ValueError) as error:
+        raise OptionError(f"--force_yml {entry}: the value cannot be read; put quotes around text in lists.") from error
+    return [key.strip() for key in path.split(":")], value
+
+
+def _section(options: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """The section below these keys."""
+    section: Any = options
+    for key in keys:
+        section = section.get(key)
+        if not isinstance(section, dict):
+            place = ".".join(map(str, keys))
+            raise OptionError(f"Missing section {place}: it must be a mapping of keys to values.")
+    found: Mapping[str, Any] = section
+    return found
+
+
+def _unknown_key(key: object, place: str, known: Collection[str]) -> str:
+    return f"Unknown key {key} in {_name(place)}: {_hint(key, known)}"
+
+
+def _hint(word: object, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(str(word), sorted(known), n=1)
+    return f"did you mean {near[0]}?" if near else f"known are {_list(known)}."
+
+
+def _name(place: str) -> str:
+    return f"the section {place}" if place else "the option file"
+
+
+def _phases(is_train: bool) -> str:
+    return "train, val, val_2 and so on" if is_train else "test, test_2 and so on"
+
+
+def _list(words: Collection[str]) -> str:
+    return ", ".join(sorted(words))
+
+
+def _is_range(value: object) -> bool:
+    return _is_list(value) and len(value) == 2
+
+
+def _is_list(value: object) -> TypeGuard[list[float]]:
+    return isinstance(value, list) and len(value) > 0 and all(map(_is_number, value))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""Score weights on test sets from a BasicSR option file.
+
+    python -m vheatir.test -opt options/test/denoise_gray.yml
+
+The averaged weights (``params_ema``) are scored unless ``path.param_key_g`` says otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from vheatir.options import OptionError
+from vheatir.train import check_command_line, options_at_fault
+
+__all__ = ["main"]
+
+
+def main() -> int:
+    """Entry point of ``python -m vheatir.test``; the command line is BasicSR's."""
+    try:
+        check_command_line(is_train=False)
+        from vheatir import registry  # noqa: F401  (makes this project's classes known to BasicSR)
+        from vheatir.basicsr_compat import test_pipeline
+
+        with options_at_fault():
+            test_pipeline(str(Path.cwd()))
+    except (OptionError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""Train from a BasicSR option file.
+
+    python -m vheatir.train -opt options/train/fast_denoise_gray.yml
+    python -m vheatir.train -opt ... --auto_resume                    # go on after an interruption
+    python -m vheatir.train -opt ... --force_yml train:ema_decay=0.99 # change an option
+    torchrun --nproc_per_node=4 -m vheatir.train -opt ... --launcher pytorch
+
+Options, registries, loaders, loggers, metrics, EMA and experiment folders are BasicSR's. The loop is ours because
+BasicSR's restarts the epoch when it resumes, does not resume without a GPU, and cannot stop by the clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vheatir.options import OptionError, check_options, force_options, read_options
+
+__all__ = ["main", "train"]
+
+
+def main() -> int:
+    """Entry point of ``python -m vheatir.train``; the command line is BasicSR's."""
+    try:
+        check_command_line(is_train=True)
+        train(Path.cwd())
+    except (OptionError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+def check_command_line(*, is_train: bool) -> None:
+    """Check the option file and the changes named on the command line before BasicSR reads them.
+
+    Raises:
+        OptionError: naming the key that is wrong.
+    """
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("-opt", type=Path)
+    parser.add_argument("--force_yml", nargs="+", default=[])
+    arguments, _ = parser.parse_known_args()
+    if arguments.opt is None:  # BasicSR's parser prints the usage
+        return
+    options = read_options(arguments.opt)
+    check_options(options, is_train=is_train)
+    if arguments.force_yml:
+        check_options(force_options(options, arguments.force_yml), is_train=is_train)
+
+
+@contextmanager
+def options_at_fault() -> Iterator[None]:
+    """Constructors say with a ValueError what is wrong with an option: make it an OptionError."""
+    try:
+        yield
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def train(root: Path) -> None:
+    """Train as the command line says, below ``root``: ``experiments/<name>`` and ``tb_logger/<name>``."""
+    from vheatir import basicsr_compat as basicsr
+
+    opt, arguments = basicsr.parse_options(str(root), is_train=True)
+    opt["root_path"] = str(root)
+    _check_devices(opt["num_gpu"])
+    resume_state = _find_resume_state(opt)
+    if resume_state is None:
+        basicsr.make_exp_dirs(opt)
+    basicsr.copy_opt_file(arguments.opt, opt["path"]["experiments_root"])
+    logger = _start_logger(opt, "train")
+    with options_at_fault():
+        session = _build_session(opt, resume_state)
+    try:
+        _run(session)
+    finally:
+        if session.tb_logger is not None:
+            session.tb_logger.close()
+    logger.info(f"End of training after {session.iteration:,d} iterations.")
+
+
+@dataclass
+class _Session:
+    """What one training run needs."""
+
+    opt: dict[str, Any]
+    model: Any
+    batches: Iterator[dict[str, Any]]
+    val_loaders: list[Any]
+    message_logger: Any
+    tb_logger: Any
+    iteration: int
+
+
+def _check_devices(num_gpu: int) -> None:
+    import torch
+
+    if num_gpu > torch.cuda.device_count():
+        raise OptionError(f"num_gpu is {num_gpu} and this machine has {torch.cuda.device_count()}: write num_gpu: auto.")
+
+
+def _find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+    """The training state to go on from: the newest one for ``--auto_resume``, or ``path.resume_state``."""
+    import torch
+
+    from vheatir.basicsr_compat import check_resume
+
+    path = opt["path"].get("resume_state")
+    if opt["auto_resume"]:
+        states = Path(opt["path"]["training_states"]).glob("*.state")
+        path = max(states, key=lambda state: int(state.stem), default=None)
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"The training state {path} does not exist: change path.resume_state.")
+    opt["path"]["resume_state"] = str(path)
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    check_resume(opt, state["iter"])
+    return state
+
+
+def _start_logger(opt: dict[str, Any], kind: str) -> logging.Logger:
+    from vheatir import basicsr_compat as basicsr
+
+    log_file = Path(opt["path"]["log"]) / f"{kind}_{opt['name']}_{basicsr.get_time_str()}.log"
+    logger: logging.Logger = basicsr.get_root_logger(
+        logger_name="basicsr", log_level=logging.INFO, log_file=str(log_file)
+    )
+    logger.info(basicsr.get_env_info())
+    logger.info(basicsr.dict2str(opt))
+    return logger
+
+
+def _build_session(opt: dict[str, Any], resume_state: dict[str, Any] | None) -> _Session:
+    from vheatir import basicsr_compat as basicsr
+    from vheatir import registry  # noqa: F401  (makes this project's classes known to BasicSR)
+
+    iteration = 0 if resume_state is None else int(resume_state["iter"])
+    batches = _training_batches(opt, iteration)
+    val_loaders = [
+        basicsr.build_dataloader(basicsr.build_dataset(dataset), dataset, num_gpu=opt["num_gpu"], dist=opt["dist"])
+        for phase, dataset in opt["datasets"].items()
+        if phase.split("_")[0] == "val"
+    ]
+    model = basicsr.build_model(opt)
+    if resume_state is not None:
+        model.resume_training(resume_state)
+        logging.getLogger("basicsr").info(f"Resuming training from iteration {iteration:,d}.")
+    tb_logger = _start_tb_logger(opt, fresh=resume_state is None)
+    message_logger = basicsr.MessageLogger(opt, iteration + 1, tb_logger)
+    return _Session(opt, model, batches, val_loaders, message_logger, tb_logger, iteration)
+
+
+def _start_tb_logger(opt: dict[str, Any], *, fresh: bool) -> Any:
+    """TensorBoard's writer on the first process; the curves of an earlier training of this name are set aside."""
+    from vheatir import basicsr_compat as basicsr
+
+    if not opt["logger"]["use_tb_logger"] or opt["rank"] != 0:
+        return None
+    folder = str(Path(opt["root_path"]) / "tb_logger" / opt["name"])
+    if fresh:
+        basicsr.mkdir_and_rename(folder)
+    return basicsr.init_tb_logger(log_dir=folder)
+
+
+def _training_batches(opt: dict[str, Any], iteration: int) -> Iterator[dict[str, Any]]:
+    """Batches without end, continuing after ``iteration`` steps."""
+    from vheatir import basicsr_compat as basicsr
+    from vheatir.data.sampler import EndlessSampler
+
+    dataset_opt = opt["datasets"]["train"]
+    dataset = basicsr.build_dataset(dataset_opt)
+    processes = opt["world_size"] if opt["dist"] else max(1, opt["num_gpu"])
+    seen = iteration * dataset_opt["batch_size_per_gpu"] * processes
+    sampler = EndlessSampler(start=seen, rank=opt["rank"], world_size=opt["world_size"])
+    loader = basicsr.build_dataloader(
+        dataset, dataset_opt, num_gpu=opt["num_gpu"], dist=opt["dist"], sampler=sampler, seed=opt["manual_seed"]
+    )
+    logging.getLogger("basicsr").info(f"{len(dataset)} training images in {dataset_opt['name']}.")
+    return iter(loader)
+
+
+def _run(session: _Session) -> None:
+    """Train until ``total_iter`` or until the schedule's time is used up; the last step is saved and validated."""
+    from vheatir.basicsr_compat import AvgTimer
+
+    opt, model = session.opt, session.model
+    total_iter = int(opt["train"]["total_iter"])
+    timer, start = AvgTimer(), time.monotonic()
+    while session.iteration < total_iter and not model.out_of_time:
+        session.iteration += 1
+        data_time = _step(session)
+        timer.record()
+        is_last = session.iteration == total_iter or model.out_of_time
+        if session.iteration % opt["logger"]["print_freq"] == 0:
+            _log(session, timer.get_avg_time(), data_time)
+        if is_last or session.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
+            model.save(0, session.iteration)
+        if opt.get("val") is not None and (is_last or session.iteration % opt["val"]["val_freq"] == 0):
+            _validate(session)
+        timer.start()
+    model.save(-1, -1)
+    logging.getLogger("basicsr").info(f"Trained for {time.monotonic() - start:.0f} s in this run.")
+
+
+def _step(session: _Session) -> float:
+    """One step of training; returns the seconds spent waiting for data."""
+    session.model.update_learning_rate(session.iteration, warmup_iter=session.opt["train"].get("warmup_iter", -1))
+    start = time.monotonic()
+    batch = next(session.batches)
+    data_time = time.monotonic() - start
+    session.model.feed_data(batch)
+    session.model.optimize_parameters(session.iteration)
+    return data_time
+
+
+def _log(session: _Session, iteration_time: float, data_time: float) -> None:
+    session.message_logger(
+        {
+            "epoch": 0,
+            "iter": session.iteration,
+            "lrs": session.model.get_current_learning_rate(),
+            "time": iteration_time,
+            "data_time": data_time,
+            **session.model.get_current_log(),
+        }
+    )
+
+
+def _validate(session: _Session) -> None:
+    """Validate; the random state stays as it is, so that a training resumed just before goes on alike."""
+    from vheatir.models.random_state import get_random_state, set_random_state
+
+    random_state = get_random_state()
+    for loader in session.val_loaders:
+        session.model.validation(loader, session.iteration, session.tb_logger, session.opt["val"]["save_img"])
+    set_random_state(random_state)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
