@@ -154,7 +154,7 @@ def _summarise(findings: Sequence[Finding], validation: int, report: Path) -> No
     left_out = sum(problems.values())
     reasons = ", ".join(f"{count} {problem}" for problem, count in sorted(problems.items())) or "none"
     print(f"{len(findings)} images: {len(findings) - left_out - validation} to train, {validation} to validate.")
-    print(f"Left out: {reasons}. {report} lists them, and remarks on others.")
+    print(f"Left out: {reasons}. Reasons, and remarks on others, are in {report}.")
 
 
 def _bar(items: Sequence[T], label: str) -> Iterable[T]:

@@ -26,9 +26,7 @@ def data_root() -> Path:
     if named is not None:
         folder = Path(named)
         if not folder.is_dir():
-            pytest.fail(
-                f"{DATA_VARIABLE} names {folder}, which is not a folder: mend or unset it.", pytrace=False
-            )
+            pytest.fail(f"{DATA_VARIABLE} names {folder}, which is not a folder: mend or unset it.", pytrace=False)
         return folder
     folder = REPOSITORY.parent / "shared" / "data"
     if not folder.is_dir():

@@ -153,6 +153,7 @@ def save_weights(
     }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=metadata)
+        temporary.chmod(0o644)  # safetensors lets nobody but the owner read what it writes
 
 
 def read_header(path: str | Path) -> WeightsHeader:

@@ -69,9 +69,9 @@ _EVALUATION_DEGRADATIONS: Final = {"noise": _keys("type sigma"), "jpeg": _keys("
 
 _CHOICES: Final[Mapping[str, tuple[str | None, ...]]] = {"precision": ("fp32", "bf16"), "prefetch_mode": (None, "cpu")}
 #: keys whose text may look like a number
-_TEXT_KEYS: Final = frozenset(
-    "name suffix subsampling dataroot_gt dataroots_gt include_list exclude_list pretrain_network_g resume_state".split()
-)
+_TEXT_KEYS: Final = _keys(
+    "name suffix subsampling dataroot_gt dataroots_gt include_list exclude_list pretrain_network_g resume_state"
+).required
 
 
 class OptionError(ValueError):
@@ -173,12 +173,11 @@ def _check_network(network: Mapping[str, Any]) -> None:
 
 
 def _check_dataset(options: Mapping[str, Any], phase: str, *, is_train: bool) -> None:
-    place = f"datasets.{phase}"
+    phases = ("train", "val") if is_train else ("test", "val")
     training = is_train and phase == "train"
-    kinds = ("val",) if is_train else ("val", "test")
-    if not training and str(phase).split("_")[0] not in kinds:
-        raise OptionError(f"{place} is no phase: the sections of datasets are {_phases(is_train)}.")
-    dataset = _section(options, "datasets", phase)
+    if not training and str(phase).split("_")[0] not in set(phases) - {"train"}:  # val, val_2, test_set14, ...
+        raise OptionError(_unknown_key(phase, "datasets", phases))
+    place, dataset = f"datasets.{phase}", _section(options, "datasets", phase)
     _check_typed(place, dataset, {"DegradedImageDataset": _TRAINING_DATASET if training else _EVALUATION_DATASET})
     if (dataset.get("dataroot_gt") is None) == (dataset.get("dataroots_gt") is None):
         raise OptionError(f"{place} needs either dataroot_gt (one folder) or dataroots_gt (a list of folders).")
@@ -268,10 +267,6 @@ def _hint(word: object, known: Collection[str]) -> str:
 
 def _name(place: str) -> str:
     return f"the section {place}" if place else "the option file"
-
-
-def _phases(is_train: bool) -> str:
-    return "train, val, val_2 and so on" if is_train else "test, test_2 and so on"
 
 
 def _list(words: Collection[str]) -> str:

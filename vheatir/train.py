@@ -49,10 +49,9 @@ def check_command_line(*, is_train: bool) -> None:
     arguments, _ = parser.parse_known_args()
     if arguments.opt is None:  # BasicSR's parser prints the usage
         return
-    options = read_options(arguments.opt)
+    options = force_options(read_options(arguments.opt), arguments.force_yml)
     check_options(options, is_train=is_train)
-    if arguments.force_yml:
-        check_options(force_options(options, arguments.force_yml), is_train=is_train)
+    _check_devices(options["num_gpu"])
 
 
 @contextmanager
@@ -64,13 +63,20 @@ def options_at_fault() -> Iterator[None]:
         raise OptionError(str(error)) from error
 
 
+def _check_devices(num_gpu: object) -> None:
+    import torch
+
+    available = torch.cuda.device_count()
+    if num_gpu != "auto" and not (isinstance(num_gpu, int) and 0 <= num_gpu <= available):
+        raise OptionError(f"num_gpu is auto or a number up to {available}, the GPUs of this machine, not {num_gpu}.")
+
+
 def train(root: Path) -> None:
     """Train as the command line says, below ``root``: ``experiments/<name>`` and ``tb_logger/<name>``."""
     from vheatir import basicsr_compat as basicsr
 
     opt, arguments = basicsr.parse_options(str(root), is_train=True)
     opt["root_path"] = str(root)
-    _check_devices(opt["num_gpu"])
     resume_state = _find_resume_state(opt)
     if resume_state is None:
         basicsr.make_exp_dirs(opt)
@@ -97,13 +103,6 @@ class _Session:
     message_logger: Any
     tb_logger: Any
     iteration: int
-
-
-def _check_devices(num_gpu: int) -> None:
-    import torch
-
-    if num_gpu > torch.cuda.device_count():
-        raise OptionError(f"num_gpu is {num_gpu} and this machine has {torch.cuda.device_count()}: write num_gpu: auto.")
 
 
 def _find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:

@@ -95,7 +95,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
         else:
             clean = self._luma_or_color(index)
             compressed = encode_jpeg(clean, degradation["quality"])
-            degraded, level = compressed.astype(np.float32) / 255, jpeg_level(degradation["quality"])
+            degraded, level = compressed.astype(np.float32) / np.float32(255), jpeg_level(degradation["quality"])
         return self._item(degraded, clean, level, index)
 
     def _luma_or_color(self, index: int) -> Image:
@@ -110,7 +110,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
         name = self.source.names[index]
         return {
             "lq": _to_tensor(degraded),
-            "gt": _to_tensor(clean.astype(np.float32) / 255),
+            "gt": _to_tensor(clean.astype(np.float32) / np.float32(255)),
             "level": torch.tensor(level, dtype=torch.float32),
             "lq_path": name,
             "gt_path": name,
@@ -145,7 +145,7 @@ def _training_degradation(options: Mapping[str, Any]) -> Degradation:
         int(low),
         int(high),
         double=float(options.get("double", 0.0)),
-        subsampling=tuple(str(kind) for kind in options.get("subsampling", ("420",))),  # type: ignore[arg-type]
+        subsampling=tuple(map(str, options.get("subsampling", ("420",)))),  # type: ignore[arg-type]  # checked there
         grid_phase=bool(options.get("grid_phase", False)),
         studio_swing=float(options.get("studio_swing", 0.0)),
     )

@@ -89,7 +89,7 @@ class GaussianNoise:
         sigma = rng.choice(self.choices) if self.choices else rng.uniform(self.low, self.high)
         level = noise_level(float(sigma))
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        return clean.astype(np.float32) / 255 + np.float32(level) * noise, clean, level
+        return clean.astype(np.float32) / np.float32(255) + np.float32(level) * noise, clean, level
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class JpegCompression:
         degraded, quality = self._compress(degraded, rng)
         if self.grid_phase:
             degraded, clean = _shift_grid(degraded, clean, rng)
-        return degraded.astype(np.float32) / 255, clean, jpeg_level(quality)
+        return degraded.astype(np.float32) / np.float32(255), clean, jpeg_level(quality)
 
     def _compress(self, image: Image, rng: np.random.Generator) -> tuple[Image, int]:
         quality = int(rng.integers(self.low, self.high, endpoint=True))
@@ -160,9 +160,9 @@ def encode_jpeg(image: Image, quality: int, subsampling: Subsampling = "420") ->
         options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, _SAMPLING_FACTORS[subsampling]]
         image = image[..., ::-1]
     _, encoded = cv2.imencode(".jpg", image, options)
-    if image.ndim == 2:
-        return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
-    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR)[..., ::-1], dtype=np.uint8)
+    flag = cv2.IMREAD_GRAYSCALE if image.ndim == 2 else cv2.IMREAD_COLOR
+    decoded = np.asarray(cv2.imdecode(encoded, flag), dtype=np.uint8)
+    return decoded if image.ndim == 2 else decoded[..., ::-1]
 
 
 def benchmark_noise(clean: Image, sigma: float) -> FloatImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -50,10 +50,7 @@ class FolderSource:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
-
-    @property
-    def names(self) -> Sequence[str]:
-        return [f"{path.parent.name}/{path.name}" for path in self.paths]
+        self.names: Sequence[str] = [f"{path.parent.name}/{path.name}" for path in self.paths]
 
     def read(self, index: int, channels: int) -> Image:
         path = self.paths[index]
@@ -79,21 +76,13 @@ class LmdbSource:
         if not listing.is_file():
             raise FileNotFoundError(f"{root} has no meta_info.txt: make the database again with datasets/prepare.py.")
         self.root = root
-        everything = [line.split(" ")[0] for line in listing.read_text().splitlines() if line.strip()]
-        self.names: list[str] = everything if names is None else list(names)
-
-    @cached_property
-    def _environment(self) -> Any:
-        import lmdb  # an optional dependency, and environments must be opened after a worker has forked
-
-        return lmdb.open(str(self.root), readonly=True, lock=False, readahead=False, meminit=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_environment"}
+        # lines are "name (height,width,channels) compression level", and a name may hold spaces
+        everything = [line.rsplit(" ", 2)[0] for line in listing.read_text().splitlines() if line.strip()]
+        self.names: Sequence[str] = everything if names is None else list(names)
 
     def read(self, index: int, channels: int) -> Image:
         name = self.names[index]
-        with self._environment.begin(write=False) as transaction:
+        with _open_database(self.root.resolve()).begin(write=False) as transaction:
             encoded = transaction.get(str(Path(name).with_suffix("")).encode("ascii"))
         if encoded is None:
             raise OSError(f"{self.root} lists {name} and does not hold it: make the database again.")
@@ -109,10 +98,7 @@ class _ChainedSource:
     def __init__(self, parts: Sequence[ImageSource]) -> None:
         self._parts = list(parts)
         self._places = [(part, index) for part in self._parts for index in range(len(part.names))]
-
-    @property
-    def names(self) -> Sequence[str]:
-        return [name for part in self._parts for name in part.names]
+        self.names: Sequence[str] = [name for part in self._parts for name in part.names]
 
     def read(self, index: int, channels: int) -> Image:
         part, place = self._places[index]
@@ -133,7 +119,7 @@ def open_source(roots: Sequence[str | Path]) -> ImageSource:
         FileNotFoundError: if a path does not exist or holds no image.
     """
     parts: list[ImageSource] = []
-    for root in map(Path, roots):
+    for root in (Path(root).expanduser() for root in roots):
         if not root.exists():
             raise FileNotFoundError(
                 f"The image folder {root} does not exist: see datasets/README.md, or change dataroot_gt."
@@ -154,6 +140,14 @@ def read_name_list(path: str | Path) -> set[str]:
     """Image names from a text file, one ``folder/file`` a line; lines that begin with # are comments."""
     lines = (line.strip() for line in Path(path).read_text().splitlines())
     return {line for line in lines if line and not line.startswith("#")}
+
+
+@cache
+def _open_database(root: Path) -> Any:
+    """The one environment of a database, which LMDB opens once a process; without locks it may be used after a fork."""
+    import lmdb  # an optional dependency
+
+    return lmdb.open(str(root), readonly=True, lock=False, readahead=False, meminit=False)
 
 
 def _decode(encoded: NDArray[np.uint8], channels: int, where: str) -> Image:

@@ -13,10 +13,17 @@ __all__ = ["get_random_state", "set_random_state"]
 
 def get_random_state() -> dict[str, Any]:
     """States of Python's, NumPy's and torch's generators (all CUDA devices included)."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    numpy_state = np.random.get_state(legacy=False)
+    words = torch.from_numpy(numpy_state["state"]["key"].astype(np.int64))
     return {
         "python": random.getstate(),
-        "numpy": (str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(cached)),
+        "numpy": (
+            str(numpy_state["bit_generator"]),
+            words,
+            int(numpy_state["state"]["pos"]),
+            int(numpy_state["has_gauss"]),
+            float(numpy_state["gauss"]),
+        ),
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all(),
     }

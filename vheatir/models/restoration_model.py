@@ -19,7 +19,7 @@ from vheatir.tiling import restore_in_tiles
 
 __all__ = ["RestorationModel"]
 
-_AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_AUTOCAST_DTYPES = {"fp32": None, "bf16": torch.bfloat16}
 
 
 @MODEL_REGISTRY.register()
@@ -41,7 +41,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
     """
 
     def model_to_device(self, net: nn.Module) -> nn.Module:
-        net = net.to(device=self.device, memory_format=torch.channels_last)
+        net = net.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.opt["dist"] and self.device.type == "cpu":
             return DistributedDataParallel(net)
         on_device: nn.Module = super().model_to_device(net)
@@ -49,7 +49,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
 
     def init_training_settings(self) -> None:
         train = self.opt["train"]
-        self._autocast_dtype = _AUTOCAST_DTYPES.get(train.get("precision", "fp32"))
+        self._autocast_dtype = _AUTOCAST_DTYPES[train.get("precision", "fp32")]
         self._grad_clip = train.get("grad_clip")
         self._accumulate = int(train.get("accumulate", 1))
         super().init_training_settings()
@@ -123,7 +123,16 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         if not strict:
             tensors, left_out = matching_tensors(tensors, network.state_dict())
             logger.info(f"Tensors left as they were: {', '.join(left_out) or 'none'}.")
-        network.load_state_dict(tensors, strict=strict)
+            # from net_g, so that the averaged copy starts with the same random values
+            own = self.get_bare_model(self.net_g).state_dict()
+            tensors.update({name: own[name] for name in left_out})
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise ValueError(
+                f"{load_path} holds the weights of another network than network_g describes: "
+                "change one of the two, or set strict_load_g: false."
+            ) from error
 
     def save_training_state(self, epoch: int, current_iter: int) -> None:
         if current_iter == -1 or self.opt["rank"] != 0:

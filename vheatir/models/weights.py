@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -21,13 +23,16 @@ def read_tensors(path: Path, key: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if a checkpoint holds neither ``key`` nor ``"params"``.
+        ValueError: if the file cannot be read, or a checkpoint holds neither ``key`` nor ``"params"``.
     """
     if not path.is_file():
         raise FileNotFoundError(f"The weights {path} do not exist: change pretrain_network_g.")
-    if path.suffix == ".safetensors":
-        return {name: tensor.float() for name, tensor in load_file(path).items()}
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors":
+            return {name: tensor.float() for name, tensor in load_file(path).items()}
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged, or neither a safetensors file nor a checkpoint of BasicSR.") from error
     for candidate in (key, "params"):
         if candidate in checkpoint:
             return {name.removeprefix("module."): tensor for name, tensor in checkpoint[candidate].items()}

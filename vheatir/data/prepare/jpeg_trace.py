@@ -18,7 +18,7 @@ from vheatir.inference.jpeg import scaled_luminance_table
 __all__ = ["estimate_jpeg_quality"]
 
 _QUALITIES: Final = range(10, 93)  # above, the steps are so small that 8-bit rounding hides them
-_FREQUENCIES: Final = tuple((n, m) for n in range(5) for m in range(5) if 0 < n + m < 5)
+_FREQUENCIES: Final = tuple((n, m) for n in range(6) for m in range(6) if 0 < n + m < 6)
 _MIN_STEP: Final = 3
 _MIN_COEFFICIENTS: Final = 500
 _MAX_BLOCKS: Final = 4096

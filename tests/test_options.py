@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from training_options import needs_basicsr, training_options, write_options
+
+from vheatir.archs import CONFIGS, VHeatIR
+from vheatir.options import OptionError, check_options, force_options, read_options
+
+OPTION_FILES = sorted((Path(__file__).parents[1] / "options").rglob("*.yml"))
+
+
+def jpeg_options() -> dict[str, Any]:
+    return training_options(
+        datasets__train__degradation={"type": "jpeg", "quality": [10, 95]},
+        datasets__val__degradation={"type": "jpeg", "quality": 10},
+    )
+
+
+def scoring_options() -> dict[str, Any]:
+    """A file for ``vheatir.test``."""
+    options = training_options(path__pretrain_network_g="weights.pth", val={"save_img": False, "suffix": None})
+    del options["train"], options["logger"]
+    options["datasets"] = {"test_1": options["datasets"]["val"]}
+    return options
+
+
+def section(options: dict[str, Any], place: str) -> dict[str, Any]:
+    for key in filter(None, place.split(".")):
+        options = options[key]
+    return options
+
+
+def fails(options: dict[str, Any], message: str, *, is_train: bool = True) -> None:
+    with pytest.raises(OptionError) as caught:
+        check_options(options, is_train=is_train)
+    assert str(caught.value) == message
+
+
+# The files of this project
+
+
+@pytest.mark.parametrize("path", OPTION_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_option_files(path: Path) -> None:
+    options = read_options(path)
+    check_options(options, is_train=path.parent.name == "train")
+    network = dict(options["network_g"])
+    assert network.pop("type") == "VHeatIR"
+    with torch.device("meta"):
+        made = VHeatIR(**network).hyper_parameters
+    channels = 3 if path.stem.endswith("color") else 1
+    assert made["in_chans"] == channels
+    assert {dataset["in_chans"] for dataset in options["datasets"].values()} == {channels}
+    configuration = path.stem.split("_")[0]
+    if configuration in CONFIGS:
+        expected: dict[str, Any] = {**CONFIGS[configuration], "in_chans": channels}
+        with torch.device("meta"):
+            assert made | {"img_range": 1.0} == VHeatIR(**expected).hyper_parameters
+    kind = {dataset["degradation"]["type"] for dataset in options["datasets"].values()}
+    if "jpeg" in path.stem:
+        assert kind == {"jpeg"}
+    elif "denoise" in path.stem:
+        assert kind == {"noise"}
+
+
+def test_every_task_has_its_files() -> None:
+    names = {f"{path.parent.name}/{path.stem}" for path in OPTION_FILES}
+    tasks = [f"{task}_{channels}" for task in ("denoise", "jpeg") for channels in ("gray", "color")]
+    assert {f"train/{name}_{task}" for name in CONFIGS for task in tasks} <= names
+    assert {f"test/{task}" for task in tasks} <= names
+
+
+def test_options_of_these_tests() -> None:
+    check_options(training_options(), is_train=True)
+    check_options(jpeg_options(), is_train=True)
+    check_options(scoring_options(), is_train=False)
+
+
+# Unknown and missing keys
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "right"),
+    [
+        ("", "model_typ", "model_type"),
+        ("", "dataset", "datasets"),
+        ("path", "pretrain_network", "pretrain_network_g"),
+        ("network_g", "embed_dims", "embed_dim"),
+        ("network_g", "mlp_ration", "mlp_ratio"),
+        ("datasets.train", "gt_sizes", "gt_size"),
+        ("datasets.train", "data_root_gt", "dataroot_gt"),
+        ("datasets.train", "batch_size", "batch_size_per_gpu"),
+        ("datasets.train.degradation", "sigmaa", "sigma"),
+        ("datasets.val", "include_lst", "include_list"),
+        ("datasets.val.degradation", "sigme", "sigma"),
+        ("train", "ema_decy", "ema_decay"),
+        ("train", "gradclip", "grad_clip"),
+        ("train.optim_g", "weight_deca", "weight_decay"),
+        ("train.scheduler", "warm_up_iter", "warmup_iter"),
+        ("train.scheduler", "minute", "minutes"),
+        ("train.pixel_opt", "los_weight", "loss_weight"),
+        ("val", "val_frequ", "val_freq"),
+        ("val.metrics.psnr", "crop_boarder", "crop_border"),
+        ("logger", "print_frq", "print_freq"),
+    ],
+)
+def test_unknown_keys(place: str, wrong: str, right: str) -> None:
+    options = training_options()
+    section(options, place)[wrong] = 1
+    where = f"the section {place}" if place else "the option file"
+    fails(options, f"Unknown key {wrong} in {where}: did you mean {right}?")
+
+
+def test_unknown_key_like_no_other() -> None:
+    options = training_options(logger__xyz=1)
+    fails(
+        options,
+        "Unknown key xyz in the section logger: known are print_freq, save_checkpoint_freq, use_tb_logger.",
+    )
+
+
+def test_keys_of_training_alone() -> None:
+    """In validation they would have no effect."""
+    options = jpeg_options()
+    options["datasets"]["train"]["degradation"]["double"] = 0.5
+    check_options(options, is_train=True)
+    options["datasets"]["val"]["degradation"]["double"] = 0.5
+    fails(options, "Unknown key double in the section datasets.val.degradation: known are quality, type.")
+    with pytest.raises(OptionError, match=r"Unknown key gt_size in the section datasets\.val: "):
+        check_options(training_options(datasets__val__gt_size=32), is_train=True)
+
+
+@pytest.mark.parametrize(
+    ("place", "key"),
+    [
+        ("", "name"),
+        ("", "num_gpu"),
+        ("", "manual_seed"),
+        ("network_g", "in_chans"),
+        ("datasets.train", "gt_size"),
+        ("datasets.train", "seed"),
+        ("datasets.val", "in_chans"),
+        ("datasets.val.degradation", "sigma"),
+        ("train", "total_iter"),
+        ("train.optim_g", "lr"),
+        ("val", "val_freq"),
+        ("val.metrics.psnr", "crop_border"),
+        ("logger", "save_checkpoint_freq"),
+    ],
+)
+def test_missing_keys(place: str, key: str) -> None:
+    options = training_options()
+    del section(options, place)[key]
+    where = f"the section {place}" if place else "the option file"
+    fails(options, f"Missing key {key} in {where}.")
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "known"),
+    [
+        ("network_g", "network_g", "VHeatIR"),
+        ("datasets.train", "train", "DegradedImageDataset"),
+        ("datasets.val.degradation", "degradation", "jpeg, noise"),
+        ("train.optim_g", "optim_g", "Adam, AdamW"),
+        ("train.pixel_opt", "pixel_opt", "CharbonnierLoss, L1Loss, MSELoss"),
+    ],
+)
+def test_missing_types(place: str, key: str, known: str) -> None:
+    options = training_options()
+    del section(options, place)["type"]
+    fails(options, f"Missing key type in the section {place}: known are {known}.")
+    assert place.endswith(key)
+
+
+@pytest.mark.parametrize(
+    ("place", "wrong", "right"),
+    [
+        ("network_g", "VHeatR", "VHeatIR"),
+        ("datasets.train", "DegradedImagesDataset", "DegradedImageDataset"),
+        ("datasets.train.degradation", "nois", "noise"),
+        ("train.optim_g", "AdmaW", "AdamW"),
+        ("train.scheduler", "WarmUpCosine", "WarmupCosine"),
+        ("train.pixel_opt", "CharbonierLoss", "CharbonnierLoss"),
+        ("val.metrics.psnr", "calculate_pnsr", "calculate_psnr"),
+    ],
+)
+def test_unknown_types(place: str, wrong: str, right: str) -> None:
+    options = training_options()
+    section(options, place)["type"] = wrong
+    fails(options, f"Unknown type {wrong} in the section {place}: did you mean {right}?")
+
+
+def test_keys_of_another_type() -> None:
+    options = training_options(train__pixel_opt={"type": "L1Loss", "eps": 1e-9})
+    with pytest.raises(OptionError, match=r"Unknown key eps in the section train\.pixel_opt"):
+        check_options(options, is_train=True)
+
+
+@pytest.mark.parametrize(
+    "place", ["network_g", "path", "train", "logger", "datasets", "train.scheduler", "val", "datasets.val"]
+)
+@pytest.mark.parametrize("content", [5, ["a"], "text"])
+def test_sections_that_are_none(place: str, content: object) -> None:
+    options = training_options()
+    *outer, key = place.split(".")
+    section(options, ".".join(outer))[key] = content
+    fails(options, f"Missing section {place}: it must be a mapping of keys to values.")
+
+
+def test_training_without_validation() -> None:
+    check_options(training_options(val=None), is_train=True)
+    options = training_options()
+    del options["val"], options["datasets"]["val"]
+    check_options(options, is_train=True)
+
+
+def test_phases() -> None:
+    options = training_options()
+    options["datasets"]["trian"] = options["datasets"].pop("train")
+    fails(options, "Unknown key trian in the section datasets: did you mean train?")
+    options = training_options()
+    del options["datasets"]["train"]
+    fails(options, "Missing section datasets.train: it says what to train on.")
+    options = scoring_options()
+    options["datasets"]["train"] = training_options()["datasets"]["train"]
+    with pytest.raises(OptionError, match="Unknown key train in the section datasets"):
+        check_options(options, is_train=False)
+    options = training_options()
+    options["datasets"]["val_2"] = options["datasets"]["val"]
+    check_options(options, is_train=True)
+
+
+def test_scoring_needs_weights_and_a_suffix() -> None:
+    """Without weights the identity would be scored; without the key suffix BasicSR fails at the first image."""
+    options = scoring_options()
+    options["path"]["pretrain_network_g"] = None
+    fails(
+        options,
+        "Missing key pretrain_network_g in the section path: it names the weights to score.",
+        is_train=False,
+    )
+    options = scoring_options()
+    del options["val"]["suffix"]
+    fails(options, "Missing key suffix in the section val.", is_train=False)
+
+
+# Values
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train__precision": "fp16"}, "train.precision is fp32 or bf16, not fp16."),
+        ({"datasets__train__prefetch_mode": "cuda"}, "datasets.train.prefetch_mode is ~ or cpu, not cuda."),
+        ({"model_type": "SRModel"}, "model_type is RestorationModel, not SRModel."),
+        ({"train__optim_g__lr": "2e-4"}, "train.optim_g.lr is text, not a number: write !!float 2e-4 instead of 2e-4."),
+        (
+            {"train__optim_g__betas": [0.9, "1e-3"]},
+            "train.optim_g.betas is text, not a number: write !!float 1e-3 instead of 1e-3.",
+        ),
+        (
+            {"datasets__train__degradation__sigma": 25},
+            "datasets.train.degradation.sigma is a list of numbers for training, [lowest, highest], not 25.",
+        ),
+        (
+            {"datasets__train__degradation__sigma": [0, 25, 55]},
+            "datasets.train.degradation.sigma is a list of numbers for training, [lowest, highest], not [0, 25, 55].",
+        ),
+        (
+            {"datasets__val__degradation__sigma": [0, 55]},
+            "datasets.val.degradation.sigma is one number for validation and testing, not [0, 55].",
+        ),
+        (
+            {"datasets__train__degradation": {"type": "noise"}},
+            "datasets.train.degradation needs either sigma (lowest and highest) or sigmas (a list to choose from).",
+        ),
+        (
+            {"datasets__train__dataroots_gt": ["more"]},
+            "datasets.train needs either dataroot_gt (one folder) or dataroots_gt (a list of folders).",
+        ),
+        (
+            {"datasets__val__dataroot_gt": None},
+            "datasets.val needs either dataroot_gt (one folder) or dataroots_gt (a list of folders).",
+        ),
+    ],
+)
+def test_values(change: dict[str, Any], message: str) -> None:
+    fails(training_options(**change), message)
+
+
+def test_lists_of_levels() -> None:
+    check_options(
+        training_options(datasets__train__degradation={"type": "noise", "sigmas": [15, 25, 50]}), is_train=True
+    )
+
+
+def test_names_may_look_like_numbers() -> None:
+    check_options(training_options(name="2024", datasets__train__dataroot_gt="2024"), is_train=True)
+
+
+# Files
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    path = tmp_path / "options.yml"
+    with pytest.raises(OptionError, match=r"options\.yml does not exist"):
+        read_options(path)
+    with pytest.raises(OptionError, match="does not exist"):
+        read_options(tmp_path)
+    for content in (b"name: [1, 2", b"a: b: c", b"name: \xff\xfe", b"run: !!python/object/apply:os.getcwd []"):
+        path.write_bytes(content)
+        with pytest.raises(OptionError, match=r"options\.yml is not valid YAML: ") as caught:
+            read_options(path)
+        assert "\n" not in str(caught.value)
+    for content in (b"", b"just text", b"- a\n- b"):
+        path.write_bytes(content)
+        with pytest.raises(OptionError, match=r"options\.yml holds no options"):
+            read_options(path)
+
+
+def test_reading(tmp_path: Path) -> None:
+    assert read_options(write_options(tmp_path / "o.yml", training_options())) == training_options()
+    (tmp_path / "float.yml").write_text("lr: !!float 2e-4")
+    assert read_options(tmp_path / "float.yml") == {"lr": 2e-4}
+    assert yaml.safe_load("lr: 2e-4") == {"lr": "2e-4"}  # what the check of numbers is for
+
+
+# --force_yml
+
+
+@needs_basicsr
+def test_forced_options() -> None:
+    options = training_options()
+    forced = force_options(
+        options, ["train:optim_g:lr=!!float 2e-4", "name = other", "datasets:train:degradation:sigma=[0, 15]"]
+    )
+    assert forced["train"]["optim_g"]["lr"] == 2e-4
+    assert forced["name"] == "other"
+    assert forced["datasets"]["train"]["degradation"]["sigma"] == [0, 15]
+    assert options == training_options()
+    check_options(forced, is_train=True)
+
+
+@needs_basicsr
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("train:ema_decy=0.9", "Unknown key ema_decy in the section train: did you mean ema_decay?"),
+        ("ema_decay=0.9", "Unknown key ema_decay in the option file: "),
+        (
+            "trian:ema_decay=0.9",
+            "--force_yml trian:ema_decay=0.9: Unknown key trian in the option file: did you mean train?",
+        ),
+        (
+            "train:optim:lr=1",
+            "--force_yml train:optim:lr=1: Unknown key optim in the section train: did you mean optim_g?",
+        ),
+        ("train:optim_g:lr=1e-3", "train.optim_g.lr is text, not a number: write !!float 1e-3 instead of 1e-3."),
+        ("train:total_iter", "--force_yml takes section:key=value with one =, not train:total_iter."),
+        ("name=a=b", "--force_yml takes section:key=value with one =, not name=a=b."),
+        ("datasets:train:dataroots_gt=[a", "--force_yml datasets:train:dataroots_gt=[a: the value cannot be read"),
+        ("datasets:train:dataroots_gt=[photos]", "the value cannot be read; put quotes around text in lists."),
+    ],
+)
+def test_wrong_forced_options(entry: str, message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        check_options(force_options(training_options(), [entry]), is_train=True)
