@@ -24,15 +24,13 @@ from skimage.data import camera
 import vheatir
 
 WEIGHTS = ("denoise-color", "denoise-gray", "jpeg-color", "jpeg-gray")
-BASE_DEPENDENCIES = {"torch", "numpy", "opencv-python", "safetensors", "tqdm"}
+BASE_DEPENDENCIES = {"torch", "numpy", "opencv-python", "pillow", "safetensors", "tqdm"}
 
 
 def run(command: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
     # Without what would lead the new environment back to this one.
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False
-    )
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
