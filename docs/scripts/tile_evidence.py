@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--sigma", type=float, default=25.0)
     parser.add_argument("--tiles", type=int, nargs="+", default=[64, 128, 256, 512])
     arguments = parser.parse_args()
-    images = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255 for path in arguments.images]
+    images = [_read(path) for path in arguments.images]
     noisy = [_noisy(image, arguments.sigma) for image in images]
     whole, seconds = _restore(arguments.model, noisy, arguments.sigma, _WHOLE)
     print("| tile | PSNR, dB | seconds a megapixel | largest difference to whole: anywhere, at the joints |")
@@ -47,6 +47,13 @@ def main() -> None:
         joints = max(float(change[_joints(change.shape, tile)].max(initial=0.0)) for change in changes)
         anywhere = max(float(change.max()) for change in changes)
         print(f"| {tile} | {_psnr(tiled, images):.3f} | {seconds:.1f} | {anywhere:.2f}, {joints:.2f} |", flush=True)
+
+
+def _read(path: Path) -> Array:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise SystemExit(f"{path} cannot be read as an image.")
+    return image.astype(np.float32) / 255
 
 
 def _noisy(image: Array, sigma: float) -> Array:

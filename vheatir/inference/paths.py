@@ -174,10 +174,19 @@ def _result_names(names: Sequence[Path], selection: Selection) -> list[Path]:
 
 def _check_inputs_kept(jobs: Sequence[Job]) -> None:
     """Refuse results that would replace an input, or one another."""
-    inputs = {job.source.resolve() for job in jobs}
+    folders: dict[Path, Path] = {}  # resolving ten thousand paths one by one takes its time
+
+    def resolved(path: Path) -> Path:
+        if path.is_symlink():
+            return path.resolve()
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        return folders[path.parent] / path.name
+
+    inputs = {resolved(job.source) for job in jobs}
     seen: dict[Path, Job] = {}
     for job in jobs:
-        result = job.destination.resolve()
+        result = resolved(job.destination)
         if result in inputs:
             raise UsageError(f"The result of {job.name} would replace the input {result}; give another output folder.")
         if result in seen:
