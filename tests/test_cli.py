@@ -16,9 +16,10 @@ from tiny_weights import save_all_tasks, save_tiny_weights
 
 import vheatir
 import vheatir.checkpoint
-import vheatir.inference.folder
+from vheatir.inference.arrays import Canvas
 from vheatir.inference.cli import main
 from vheatir.inference.images import Image, read_image, write_image
+from vheatir.inference.runner import TileRunner
 
 Array = npt.NDArray[Any]
 Captured = pytest.CaptureFixture[str]
@@ -256,12 +257,14 @@ def test_an_unexpected_error_stops_one_file_only(
     put(source / "a.png", pixels(8, 8))
     put(source / "b.png", pixels(5, 5))
 
-    def fragile(image: Array, **arguments: Any) -> Array:
-        if image.shape == (8, 8):
-            raise MemoryError
-        return vheatir.restore(image, **arguments)
+    restore = TileRunner.restore
 
-    monkeypatch.setattr(vheatir.inference.folder, "restore", fragile)
+    def fragile(runner: TileRunner, canvas: Canvas) -> None:
+        if canvas.height == 8:
+            raise MemoryError
+        restore(runner, canvas)
+
+    monkeypatch.setattr(TileRunner, "restore", fragile)
     assert run(source, output, *DENOISE) == 1
     assert files_below(output) == ["b.png"]
     assert f"failed: {source / 'a.png'} needs more memory than there is" in capsys.readouterr().err

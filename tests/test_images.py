@@ -95,7 +95,7 @@ def test_channels_are_red_green_blue(tmp_path: Path) -> None:
     assert PillowImage.open(path).getpixel((0, 0)) == (200, 100, 50, 25)
 
 
-def test_palettes_and_gray_with_alpha_are_expanded(tmp_path: Path) -> None:
+def test_palettes_are_expanded_and_gray_with_alpha_stays_gray(tmp_path: Path) -> None:
     palette, gray = tmp_path / "palette.png", tmp_path / "gray.png"
     PillowImage.new("RGB", (3, 2), (255, 0, 0)).convert("P").save(palette)
     PillowImage.new("LA", (3, 2), (77, 9)).save(gray)
@@ -103,7 +103,7 @@ def test_palettes_and_gray_with_alpha_are_expanded(tmp_path: Path) -> None:
     assert read_image(palette).pixels[0, 0].tolist() == [255, 0, 0]
     image = read_image(gray)
     assert image.alpha is not None
-    assert (image.pixels[0, 0].tolist(), int(image.alpha[0, 0])) == ([77, 77, 77], 9)
+    assert (image.pixels[0, 0].tolist(), int(image.alpha[0, 0])) == (77, 9)
 
 
 def test_the_content_counts_not_the_suffix(tmp_path: Path) -> None:

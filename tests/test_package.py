@@ -21,7 +21,6 @@ NOT_FOR_INFERENCE = (
     "basicsr",
     "lmdb",
     "lpips",
-    "PIL",
     "scipy",
     "skimage",
     "tensorboard",

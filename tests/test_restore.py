@@ -297,7 +297,7 @@ def test_models_are_loaded_once_and_again_when_the_file_changes(
         ({"task": "jpeg", "quality": 0}, "quality is 1 to 100, not 0"),
         ({"task": "jpeg", "quality": 101}, "quality is 1 to 100, not 101"),
         ({"task": "denoise", "sigma": 5, "model": "denoise-color"}, "The image is a gray one"),
-        ({"task": "denoise", "sigma": 5, "model": "jpeg-gray"}, "The model is for task jpeg, not denoise"),
+        ({"task": "denoise", "sigma": 5, "model": "jpeg-gray"}, "Model jpeg-gray is for task jpeg, not denoise"),
         ({"task": "denoise", "sigma": 5, "model": "no-such"}, "neither a weights file nor a bundled model"),
         ({"task": "denoise", "sigma": 5, "device": "no-such"}, "Device no-such cannot be used"),
         ({"task": "denoise", "sigma": 5, "precision": "fp8"}, "precision is one of fp32, bf16, fp16"),
@@ -404,7 +404,7 @@ def test_what_overflows_is_computed_again_in_fp32(caplog: pytest.LogCaptureFixtu
         restored = vheatir.restore(image, task="denoise", sigma=5, model=as_model(network), precision="bf16")
     assert restored.tolist() == [[0.5] * 3] * 2
     assert network.dtypes == [torch.bfloat16, torch.float32]
-    assert caplog.messages == ["bf16 overflowed on an image of 3x2: computed again in fp32"]
+    assert caplog.messages == ["bf16 overflowed on a tile of 3x2: computed again in fp32"]
 
 
 def test_weights_that_give_no_numbers_are_reported() -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vheatir.archs import VHeatIR
     from vheatir.checkpoint import CheckpointError
     from vheatir.inference.network import RestorationNetwork, load_model
-    from vheatir.inference.restorer import RestorationError, restore
+    from vheatir.inference.restorer import RestorationError, Restorer, restore
     from vheatir.ops import HeatConduction2d
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "HeatConduction2d",
     "RestorationError",
     "RestorationNetwork",
+    "Restorer",
     "VHeatIR",
     "__version__",
     "load_model",
@@ -33,6 +34,7 @@ _HOME_OF: Final = {
     "HeatConduction2d": "vheatir.ops",
     "RestorationError": "vheatir.inference.restorer",
     "RestorationNetwork": "vheatir.inference.network",
+    "Restorer": "vheatir.inference.restorer",
     "VHeatIR": "vheatir.archs",
     "load_model": "vheatir.inference.network",
     "restore": "vheatir.inference.restorer",

@@ -1,7 +1,11 @@
-"""Between a user's image (NumPy array or tensor) and the network's batch (B, C, H, W), float32, in [0, 1]."""
+"""A user's image (NumPy array or tensor) read in pieces (B, C, h, w), float32, in [0, 1]; and its result, written so.
+
+Only pieces are ever converted: an image of 100 megapixels has no float copy of its own.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -9,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["ImageLike", "has_equal_channels", "to_batch", "to_same_kind"]
+__all__ = ["Canvas", "ImageLike", "canvas_of"]
 
 Array = npt.NDArray[Any]
 ImageLike = TypeVar("ImageLike", Array, Tensor)
@@ -19,69 +23,115 @@ _FLOAT_BOUNDS: Final = (-2.0, 3.0)
 _INTEGER_PEAKS: Final = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
-def to_batch(image: Array | Tensor) -> Tensor:
-    """Turn an image into a batch.
+class Canvas(ABC):
+    """An image and the place of its result.
+
+    Attributes:
+        batch: B.
+        channels: C, 1 or 3.
+        height: H.
+        width: W.
+        has_equal_channels: one channel, or three equal ones.
+        result: of the image's kind, dtype, shape and device; whole once every row is written.
+    """
+
+    batch: int
+    channels: int
+    height: int
+    width: int
+    has_equal_channels: bool
+    result: Array | Tensor
+
+    @abstractmethod
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        """Give a piece of the image: (B, C, h, w), float32, on the image's device."""
+
+    @abstractmethod
+    def write(self, top: int, rows: Tensor) -> None:
+        """Take finished rows (B, C or 1, n, W) from ``top`` on: clamped, rounded, in the image's own type."""
+
+
+def canvas_of(image: Array | Tensor) -> Canvas:
+    """Check an image and return its canvas.
 
     Args:
         image: array (H, W), (H, W, 1) or (H, W, 3), RGB, of uint8, uint16 or float in [0, 1]; or float tensor
             (C, H, W) or (B, C, H, W) in [0, 1], C 1 or 3. Float values may pass [0, 1] as noise makes them.
-
-    Returns:
-        Tensor (B, C, H, W), float32, on the image's device.
 
     Raises:
         TypeError: if it is neither an array nor a tensor, or of another dtype.
         ValueError: if the shape is another, the image is empty, or values are not finite or far outside
             [0, 1].
     """
-    batch = _from_tensor(image) if isinstance(image, Tensor) else _from_array(image)
-    if batch.numel() == 0:
-        raise ValueError(f"The image is empty: its shape is {tuple(image.shape)}.")
-    low, high = (float(bound) for bound in torch.aminmax(batch))
+    return TensorCanvas(image) if isinstance(image, Tensor) else ArrayCanvas(image)
+
+
+class TensorCanvas(Canvas):
+    """The canvas of a tensor."""
+
+    def __init__(self, image: Tensor) -> None:
+        if not image.is_floating_point():
+            raise TypeError(f"Tensors must be of a floating-point type, in [0, 1], not {image.dtype}.")
+        if image.ndim not in (3, 4) or image.shape[-3] not in (1, 3):
+            raise ValueError(f"Tensors must be (C, H, W) or (B, C, H, W) with C 1 or 3, not {tuple(image.shape)}.")
+        _refuse_empty(image.numel(), tuple(image.shape))
+        self._image = (image if image.ndim == 4 else image[None]).detach()
+        _check_bounds(*(float(bound) for bound in torch.aminmax(self._image)))
+        self.batch, self.channels, self.height, self.width = self._image.shape
+        self.has_equal_channels = self.channels == 1 or bool((self._image[:, 1:] == self._image[:, :1]).all())
+        self.result = torch.empty_like(image, requires_grad=False)
+        self._result = self.result if image.ndim == 4 else self.result[None]
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        return self._image[..., rows, columns].to(torch.float32)
+
+    def write(self, top: int, rows: Tensor) -> None:
+        self._result[..., top : top + rows.shape[-2], :] = rows.clamp(0.0, 1.0).to(self._result)
+
+
+class ArrayCanvas(Canvas):
+    """The canvas of an array."""
+
+    def __init__(self, image: object) -> None:
+        if not isinstance(image, np.ndarray):
+            raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}.")
+        self._peak = _INTEGER_PEAKS.get(image.dtype)
+        if self._peak is None and not np.issubdtype(image.dtype, np.floating):
+            raise TypeError(f"Arrays must be uint8, uint16, or float in [0, 1], not {image.dtype}.")
+        if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+            raise ValueError(f"Arrays must be (H, W), (H, W, 1) or (H, W, 3), not {image.shape}.")
+        _refuse_empty(image.size, image.shape)
+        if self._peak is None:
+            _check_bounds(float(image.min()), float(image.max()))  # NaN becomes either
+        self._image = image if image.ndim == 3 else image[..., None]
+        self.batch = 1
+        self.height, self.width, self.channels = self._image.shape
+        self.has_equal_channels = self.channels == 1 or all(
+            np.array_equal(self._image[..., 0], self._image[..., channel]) for channel in (1, 2)
+        )
+        self.result = np.empty(image.shape, image.dtype)
+        self._result = self.result if image.ndim == 3 else self.result[..., None]
+
+    def read(self, rows: slice, columns: slice) -> Tensor:
+        values = self._image[rows, columns].astype(np.float32).transpose(2, 0, 1)
+        if self._peak is not None:
+            values /= np.float32(self._peak)
+        return torch.from_numpy(np.ascontiguousarray(values)).unsqueeze(0)
+
+    def write(self, top: int, rows: Tensor) -> None:
+        values: Array = rows[0].clamp(0.0, 1.0).permute(1, 2, 0).cpu().numpy()
+        if self._peak is not None:
+            values = np.rint(values * np.float32(self._peak))
+        self._result[top : top + len(values)] = values
+
+
+def _refuse_empty(size: int, shape: tuple[int, ...]) -> None:
+    if size == 0:
+        raise ValueError(f"The image is empty: its shape is {shape}.")
+
+
+def _check_bounds(low: float, high: float) -> None:
     if not np.isfinite([low, high]).all():
         raise ValueError("The image holds NaN or infinite values; replace them first.")
     if low < _FLOAT_BOUNDS[0] or high > _FLOAT_BOUNDS[1]:
         raise ValueError(f"Float images are in [0, 1]; this one reaches from {low:g} to {high:g}: divide by its peak.")
-    return batch
-
-
-def to_same_kind(batch: Tensor, image: ImageLike) -> ImageLike:
-    """Turn a batch into what ``image`` is: kind, dtype, shape, device and range, clamped and rounded.
-
-    Args:
-        batch: restored images, shape (B, C, H, W), nominally in [0, 1].
-        image: the image that :func:`to_batch` was given.
-    """
-    batch = batch.clamp(0.0, 1.0)
-    if isinstance(image, Tensor):
-        return batch.to(device=image.device, dtype=image.dtype).reshape(image.shape)
-    values = batch[0].permute(1, 2, 0).cpu().numpy().reshape(image.shape)
-    peak = _INTEGER_PEAKS.get(image.dtype)
-    return (values if peak is None else np.rint(values * np.float32(peak))).astype(image.dtype)
-
-
-def has_equal_channels(batch: Tensor) -> bool:
-    """Tell whether the batch (B, C, H, W) is gray: one channel, or three equal ones."""
-    return batch.shape[1] == 1 or bool((batch[:, 1:] == batch[:, :1]).all())
-
-
-def _from_tensor(image: Tensor) -> Tensor:
-    if not image.is_floating_point():
-        raise TypeError(f"Tensors must be of a floating-point type, in [0, 1], not {image.dtype}.")
-    if image.ndim not in (3, 4) or image.shape[-3] not in (1, 3):
-        raise ValueError(f"Tensors must be (C, H, W) or (B, C, H, W) with C 1 or 3, not {tuple(image.shape)}.")
-    return (image if image.ndim == 4 else image[None]).detach().to(torch.float32)
-
-
-def _from_array(image: object) -> Tensor:
-    if not isinstance(image, np.ndarray):
-        raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}.")
-    peak = _INTEGER_PEAKS.get(image.dtype)
-    if peak is None and not np.issubdtype(image.dtype, np.floating):
-        raise TypeError(f"Arrays must be uint8, uint16, or float in [0, 1], not {image.dtype}.")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise ValueError(f"Arrays must be (H, W), (H, W, 1) or (H, W, 3), not {image.shape}.")
-    values = (image if image.ndim == 3 else image[..., None]).astype(np.float32).transpose(2, 0, 1)
-    if peak is not None:
-        values /= np.float32(peak)
-    return torch.from_numpy(np.ascontiguousarray(values)).unsqueeze(0)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-import torch
-
-from vheatir.checkpoint import Degradation
-from vheatir.inference.compute import Precision, check_precision, select_device
-from vheatir.inference.images import Image, ImageError, read_image, write_image
-from vheatir.inference.levels import trained_level
-from vheatir.inference.network import cached_model
+from vheatir.atomic import atomic_path
+from vheatir.inference.compare import comparison
+from vheatir.inference.images import Image, ImageError, write_image
+from vheatir.inference.memory import is_out_of_memory
 from vheatir.inference.paths import Job
-from vheatir.inference.restorer import restore
+from vheatir.inference.restorer import Auto, FileResult, Restorer
 
-__all__ = ["FileReport", "Settings", "check_settings", "restore_files"]
+__all__ = ["FileReport", "Settings", "Status", "restore_files", "write_report"]
 
 logger = logging.getLogger(__name__)
+
+Status = Literal["restored", "skipped", "failed", "planned"]
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,22 @@ class Settings:
     """What is asked for every file.
 
     Attributes:
-        task: "denoise" or "jpeg".
-        sigma: standard deviation of the noise in 8-bit units, for "denoise".
+        restorer: what restores them.
+        sigma: standard deviation of the noise in 8-bit units or "auto", for "denoise".
         quality: JPEG quality; None means each file's own.
-        model: bundled name or weights file; None means the bundled one that fits the image.
-        device: where to compute.
-        precision: see :func:`vheatir.restore`.
+        quality_out: quality of JPEG results.
+        max_megapixels: larger files are refused; None means the default.
+        skip_existing: leave out files whose result exists.
+        compare: folder for comparison pictures, or None.
     """
 
-    task: Degradation
-    sigma: float | None
-    quality: float | None
-    model: str | None
-    device: torch.device
-    precision: Precision
+    restorer: Restorer
+    sigma: float | Auto | None = None
+    quality: float | None = None
+    quality_out: int | None = None
+    max_megapixels: float | None = None
+    skip_existing: bool = False
+    compare: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -50,47 +53,29 @@ class FileReport:
 
     Attributes:
         job: the file.
+        status: "restored", "skipped" (its result was there), "failed", or "planned" (in a dry run).
         level: the level used, in words.
-        width: pixels.
-        height: pixels.
+        value: the level used.
+        width: pixels of the result.
+        height: pixels of the result.
+        tiles: pieces that went through the network.
         seconds: reading, restoring and writing.
+        note: what was converted, in words.
         failure: None, or why there is no result.
         is_bad_input: the failure lies in what was asked, the input file itself most often.
     """
 
     job: Job
+    status: Status
     level: str = ""
+    value: float | None = None
     width: int = 0
     height: int = 0
+    tiles: int = 0
     seconds: float = 0.0
+    note: str = ""
     failure: str | None = None
     is_bad_input: bool = False
-
-
-def check_settings(
-    *,
-    task: Degradation,
-    sigma: float | None,
-    quality: float | None,
-    model: str | None,
-    device: str,
-    precision: Precision,
-) -> Settings:
-    """Load the models and refuse what no file could be restored with.
-
-    Raises:
-        ValueError: if the level is out of range, or the model, device or precision cannot be used.
-    """
-    selected = select_device(device)
-    check_precision(precision, selected)
-    for name in [f"{task}-gray", f"{task}-color"] if model is None else [model]:
-        header = cached_model(name, selected).header
-        if header.degradation != task:
-            raise ValueError(f"Model {name} is for task {header.degradation}, not {task}.")
-        level = sigma if task == "denoise" else quality
-        if level is not None:
-            trained_level(header, level)
-    return Settings(task, sigma, quality, model, selected, precision)
 
 
 def restore_files(jobs: Iterable[Job], settings: Settings) -> Iterator[FileReport]:
@@ -101,37 +86,71 @@ def restore_files(jobs: Iterable[Job], settings: Settings) -> Iterator[FileRepor
             report = _restore_file(job, settings)
         except Exception as error:  # whatever is wrong with this file, the next one may be well
             logger.debug("%s failed", job.source, exc_info=True)
-            report = FileReport(job, failure=_reason(job, error), is_bad_input=isinstance(error, ValueError))
+            report = FileReport(job, "failed", failure=_reason(job, error), is_bad_input=isinstance(error, ValueError))
         yield replace(report, seconds=time.perf_counter() - start)
 
 
+def write_report(path: Path, reports: Sequence[FileReport], *, task: str) -> None:
+    """Write the reports as JSON: a list with one object a file.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    records = [
+        {
+            "file": str(report.job.source),
+            "result": str(report.job.destination) if report.failure is None else None,
+            "status": report.status,
+            "task": task,
+            "level": report.value,
+            "width": report.width,
+            "height": report.height,
+            "tiles": report.tiles,
+            "seconds": round(report.seconds, 3),
+            "note": report.note,
+            "reason": report.failure,
+        }
+        for report in reports
+    ]
+    with atomic_path(path) as temporary:
+        # names of files may hold bytes that are no UTF-8: escaped, they survive
+        temporary.write_text(json.dumps(records, indent=1) + "\n", encoding="ascii")
+
+
 def _restore_file(job: Job, settings: Settings) -> FileReport:
-    image = read_image(job.source)
-    quality, level = _level(job.source, image, settings)
-    restored = restore(
-        image.pixels,
-        task=settings.task,
-        sigma=settings.sigma,
-        quality=quality,
-        device=settings.device,
-        model=settings.model,
-        precision=settings.precision,
-    )
+    if job.problem is not None:
+        raise ImageError(job.problem)
+    if settings.skip_existing and job.destination.exists():
+        return FileReport(job, "skipped")
     job.destination.parent.mkdir(parents=True, exist_ok=True)
-    write_image(job.destination, replace(image, pixels=restored))
-    height, width = image.pixels.shape[:2]
-    return FileReport(job, level=level, width=width, height=height)
+    result = settings.restorer.restore_file(
+        job.source,
+        job.destination,
+        sigma=settings.sigma,
+        quality=settings.quality,
+        quality_out=settings.quality_out,
+        max_megapixels=settings.max_megapixels,
+    )
+    if settings.compare is not None:
+        _write_comparison(settings.compare / job.name.with_name(job.name.name + ".png"), result)
+    height, width = result.image.pixels.shape[:2]
+    name = "sigma" if settings.restorer.task == "denoise" else "quality"
+    found = f" ({result.found})" if result.found else ""
+    return FileReport(
+        job,
+        "restored",
+        level=f"{name} {result.level:g}{found}",
+        value=result.level,
+        width=width,
+        height=height,
+        tiles=result.tiles,
+        note=result.image.note,
+    )
 
 
-def _level(path: Path, image: Image, settings: Settings) -> tuple[float | None, str]:
-    """The JPEG quality to use for a file, and its level in words."""
-    if settings.task == "denoise":
-        return None, f"sigma {settings.sigma:g}"
-    if settings.quality is not None:
-        return settings.quality, f"quality {settings.quality:g}"
-    if image.jpeg_quality is None:
-        raise ImageError(f"{path} is not a JPEG file that tells its quality: give --quality, 1 to 100, for it.")
-    return image.jpeg_quality, f"quality {image.jpeg_quality} (read from the file)"
+def _write_comparison(path: Path, result: FileResult) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_image(path, Image(comparison(result.original.pixels, result.image.pixels)))
 
 
 def _reason(job: Job, error: Exception) -> str:
@@ -139,12 +158,6 @@ def _reason(job: Job, error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename or job.source}: {error.strerror or error}."
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return f"{job.source} needs more memory than there is; crop it, or use a machine with more."
     return f"{job.source} cannot be restored: {error}"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -1,24 +1,50 @@
-"""Image files in and out: OpenCV's codecs behind RGB arrays, and a clear sentence for what cannot be read."""
+"""Image files in and out: RGB arrays, their metadata, and a clear sentence for what cannot be read.
+
+OpenCV's codecs, which keep 16 bits; Pillow's for the colour models that OpenCV does not know (CMYK, gray with alpha in
+a TIFF).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from PIL import Image as PillowImage
+from PIL import ImageCms
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 from vheatir.atomic import atomic_path
-from vheatir.inference.jpeg import is_complete, is_jpeg, jpeg_quality
-from vheatir.inference.paths import LOSSLESS_SUFFIXES
+from vheatir.inference.headers import is_gray_png, stored_size
+from vheatir.inference.jpeg import frame_header, is_complete, is_jpeg, jpeg_quality
+from vheatir.inference.metadata import (
+    encode_gray_alpha_png,
+    orientation,
+    turned_upright,
+    with_icc_in_tiff,
+    with_upright_tag,
+)
+from vheatir.inference.paths import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
 
-__all__ = ["Image", "ImageError", "read_image", "write_image"]
+__all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "read_image", "write_image"]
 
 Array = npt.NDArray[Any]
 
+#: larger images are refused unless asked for: a few kilobytes can unfold to any size
+MAX_MEGAPIXELS: Final = 500.0
+
 _SIXTEEN_BIT_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff"})
+# PhotometricInterpretation of a TIFF
+_PHOTOMETRIC, _SAMPLES_PER_PIXEL = 262, 277
+_GRAY_PHOTOMETRICS: Final = (0, 1)
+_SEPARATED, _LAB_PHOTOMETRICS = 5, (8, 9, 10)
 
 
 class ImageError(ValueError):
@@ -33,60 +59,87 @@ class Image:
         pixels: (H, W) gray or (H, W, 3) RGB, uint8 or uint16 as stored in the file.
         alpha: (H, W) of the same type, or None.
         jpeg_quality: libjpeg quality nearest to the file's own tables, 1 to 100, if it is a JPEG file.
+        exif: EXIF data, a TIFF structure, or None.
+        icc: ICC profile, or None.
+        note: what was converted on reading, in words.
     """
 
     pixels: Array
     alpha: Array | None = None
     jpeg_quality: int | None = None
+    exif: bytes | None = None
+    icc: bytes | None = None
+    note: str = ""
+
+    def upright(self) -> Image:
+        """Turn pixels and alpha as the EXIF orientation asks, and set it to 1."""
+        how = orientation(self.exif)
+        if self.exif is None or how == 1:
+            return self
+        alpha = None if self.alpha is None else turned_upright(self.alpha, how)
+        return replace(self, pixels=turned_upright(self.pixels, how), alpha=alpha, exif=with_upright_tag(self.exif))
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
     """Decode an image file at its own bit depth; the content counts, not the suffix.
 
-    Pixels stay as they are stored: a JPEG keeps its 8-px grid at the upper left corner.
+    Pixels stay as they are stored: a JPEG keeps its 8-px grid at the upper left corner; see :meth:`Image.upright`.
+    (A TIFF, which has no such grid, is turned on reading.) CMYK becomes sRGB, through the file's own profile if it
+    has one.
+
+    Args:
+        path: the file.
+        max_megapixels: refuse larger images before they are decoded; None means 500.
 
     Raises:
-        ImageError: if it cannot be opened, is damaged or animated, has several pages, or a type of pixel that
-            is not supported.
+        ImageError: if it cannot be opened, is damaged or animated, has several pages, is too large, or a type of
+            pixel that is not supported.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be opened ({error.strerror}); check that you may read it.") from error
+    data = _read_bytes(path)
     _refuse_unsupported(path, data)
-    decoded = _decode(path, data)
-    if decoded.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"{path} has pixels of type {decoded.dtype}; save it with 8 or 16 bits per channel first.")
-    channels = 1 if decoded.ndim == 2 else decoded.shape[2]
-    if channels not in (1, 3, 4):
-        raise ImageError(f"{path} has {channels} channels; save it as gray, RGB or RGBA first.")
-    return Image(
-        pixels=decoded if channels == 1 else np.ascontiguousarray(decoded[..., 2::-1]),  # OpenCV's order is BGR(A)
-        alpha=np.ascontiguousarray(decoded[..., 3]) if channels == 4 else None,
-        jpeg_quality=_quality(data),
-    )
+    _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
+    if _is_tiff(data):
+        return _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS)
+    frame = frame_header(data) if is_jpeg(data) else None
+    if frame is not None and frame.components == 4:
+        return replace(_with_pillow(path, lambda: JpegImageFile(io.BytesIO(data))), jpeg_quality=_quality(data))
+    image = _with_opencv(path, data)
+    if is_gray_png(data) and image.pixels.ndim == 3:
+        image = replace(image, pixels=np.ascontiguousarray(image.pixels[..., 0]))  # expanded because of its alpha
+    return replace(image, jpeg_quality=_quality(data))
 
 
-def write_image(path: Path, image: Image) -> None:
-    """Encode an image without loss, in the format of the suffix, atomically.
+def write_image(path: Path, image: Image, *, quality: int | None = None) -> None:
+    """Encode an image in the format of the suffix, atomically, without loss unless it is a JPEG.
+
+    Args:
+        path: the file.
+        image: what to write; EXIF data and ICC profile are embedded (a BMP holds neither, a TIFF no EXIF data).
+        quality: of a JPEG, 1 to 100; needed for one.
 
     Raises:
-        ImageError: if the format is not a lossless one of ours, or cannot hold the image.
+        ImageError: if the format is not one of ours, or cannot hold the image.
         OSError: if it cannot be written.
     """
     suffix = path.suffix.lower()
-    if suffix not in LOSSLESS_SUFFIXES:
-        raise ImageError(f"{path} cannot be written without loss; use one of {', '.join(sorted(LOSSLESS_SUFFIXES))}.")
-    if image.pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT_SUFFIXES:
-        raise ImageError(f"{path} cannot hold 16 bits per channel; name the input .png or .tif, as its content is.")
+    _refuse_unfit(path, suffix, image, quality)
     try:
-        encoded_well, encoded = cv2.imencode(suffix, _to_bgr(image), _encoder_options(suffix))
+        encoded = _encode(suffix, image, quality)
     except cv2.error as error:
         raise ImageError(f"{path} cannot be encoded ({error.err}); convert the input to PNG first.") from error
-    if not encoded_well:
+    if encoded is None:
         raise ImageError(f"{path} cannot be encoded as {suffix}; convert the input to PNG first.")
     with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded.tobytes())
+        temporary.write_bytes(encoded)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ImageError(f"{path} cannot be read: it is no regular file; leave it out.")
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be opened ({error.strerror}); check that you may read it.") from error
 
 
 def _refuse_unsupported(path: Path, data: bytes) -> None:
@@ -94,20 +147,89 @@ def _refuse_unsupported(path: Path, data: bytes) -> None:
         raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
     if _is_animated(data):
         raise ImageError(f"{path} is animated; extract its frames as single images first.")
-    if _is_tiff(data) and cv2.imcount(str(path)) > 1:
-        raise ImageError(f"{path} has several pages; split it into single images first.")
     if is_jpeg(data) and not is_complete(data):
         raise ImageError(f"{path} is cut short: its JPEG data do not reach their end; copy it again.")
 
 
-def _decode(path: Path, data: bytes) -> Array:
+def _refuse_bomb(path: Path, size: tuple[int, int] | None, limit: float) -> None:
+    if size is not None and size[0] * size[1] > limit * 1e6:
+        raise ImageError(
+            f"{path} has {size[0]}x{size[1]} pixels, more than {limit:g} megapixels: "
+            "if that is right, raise the limit with --max-megapixels."
+        )
+
+
+def _read_tiff(path: Path, data: bytes, max_megapixels: float) -> Image:
+    def opened() -> TiffImageFile:
+        return TiffImageFile(io.BytesIO(data))
+
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        header = opened()
+    except Exception:  # noqa: BLE001  # whatever Pillow cannot open, OpenCV may read
+        return _with_opencv(path, data)
+    if header.n_frames > 1:
+        raise ImageError(f"{path} has several pages; split it into single images first.")
+    _refuse_bomb(path, header.size, max_megapixels)
+    photometric, samples = header.tag_v2.get(_PHOTOMETRIC), header.tag_v2.get(_SAMPLES_PER_PIXEL, 1)
+    if photometric in _LAB_PHOTOMETRICS:
+        raise ImageError(f"{path} holds Lab colours; save it as gray, RGB or RGBA first.")
+    if photometric == _SEPARATED or (photometric in _GRAY_PHOTOMETRICS and samples == 2):
+        return _with_pillow(path, opened)
+    return replace(_with_opencv(path, data), icc=header.info.get("icc_profile"))
+
+
+def _with_opencv(path: Path, data: bytes) -> Image:
+    try:
+        decoded, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path} cannot be decoded ({error.err}); convert it to PNG first.") from error
-    if decoded is None:
+    if decoded is None or decoded.size == 0:
         raise ImageError(f"{path} cannot be read as an image: it is damaged, or of a format that is not supported.")
-    return decoded
+    if decoded.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"{path} has pixels of type {decoded.dtype}; save it with 8 or 16 bits per channel first.")
+    channels = 1 if decoded.ndim == 2 else decoded.shape[2]
+    if channels not in (1, 3, 4):
+        raise ImageError(f"{path} has {channels} channels; save it as gray, RGB or RGBA first.")
+    metadata = {int(kind): np.asarray(block).tobytes() for kind, block in zip(kinds, blocks, strict=True)}
+    return Image(
+        pixels=decoded if channels == 1 else np.ascontiguousarray(decoded[..., 2::-1]),  # OpenCV's order is BGR(A)
+        alpha=np.ascontiguousarray(decoded[..., 3]) if channels == 4 else None,
+        exif=metadata.get(cv2.IMAGE_METADATA_EXIF) or None,
+        icc=metadata.get(cv2.IMAGE_METADATA_ICCP) or None,
+    )
+
+
+def _with_pillow(path: Path, opened: Callable[[], PillowImage.Image]) -> Image:
+    """Decode CMYK or YCCK, or gray with alpha, of 8 bits."""
+    try:
+        image = opened()
+        image.load()
+        if image.mode == "LA":
+            gray, alpha = (np.asarray(plane) for plane in image.split())
+            return Image(gray, alpha, icc=image.info.get("icc_profile"))
+        if image.mode == "CMYK":
+            return Image(np.asarray(_cmyk_to_rgb(image)), exif=_pillow_exif(image), note="converted from CMYK to sRGB")
+    except Exception as error:  # whatever Pillow's decoders raise on damaged data
+        raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
+    raise ImageError(f"{path} has pixels of mode {image.mode}; save it as gray, RGB or RGBA of 8 or 16 bits first.")
+
+
+def _cmyk_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
+    icc = image.info.get("icc_profile")
+    if icc:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            return image.convert("RGB")  # a damaged profile is as good as none
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _pillow_exif(image: PillowImage.Image) -> bytes | None:
+    exif: bytes = image.info.get("exif", b"")
+    return exif.removeprefix(b"Exif\0\0") or None
 
 
 def _quality(data: bytes) -> int | None:
@@ -126,9 +248,38 @@ def _is_tiff(data: bytes) -> bool:
 def _is_animated(data: bytes) -> bool:
     """Tell whether a PNG has an animation control chunk before its pixels, or a WebP its animation flag."""
     if data.startswith(b"\x89PNG"):
-        return b"acTL" in data[: data.find(b"IDAT")]
+        return data.find(b"acTL", 0, max(0, data.find(b"IDAT"))) != -1
     is_extended_webp = data.startswith(b"RIFF") and data[8:16] == b"WEBPVP8X"
     return is_extended_webp and len(data) > 20 and bool(data[20] & 0x02)
+
+
+def _refuse_unfit(path: Path, suffix: str, image: Image, quality: int | None) -> None:
+    if suffix not in LOSSLESS_SUFFIXES and (suffix not in JPEG_SUFFIXES or quality is None):
+        raise ImageError(f"{path} cannot be written without loss; use one of {', '.join(sorted(LOSSLESS_SUFFIXES))}.")
+    if image.pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT_SUFFIXES:
+        raise ImageError(f"{path} cannot hold 16 bits per channel; use --format png or tiff.")
+    if image.alpha is not None and suffix in JPEG_SUFFIXES:
+        raise ImageError(f"{path} cannot hold the image's alpha channel; use --format png or webp.")
+
+
+def _encode(suffix: str, image: Image, quality: int | None) -> Any:
+    """The encoded file as something of bytes; None if OpenCV cannot."""
+    if suffix == ".png" and image.pixels.ndim == 2 and image.alpha is not None:
+        return encode_gray_alpha_png(image.pixels, image.alpha, exif=image.exif, icc=image.icc)
+    kinds = {cv2.IMAGE_METADATA_EXIF: image.exif, cv2.IMAGE_METADATA_ICCP: image.icc}
+    present = {} if suffix in (".tif", ".tiff", ".bmp") else {kind: block for kind, block in kinds.items() if block}
+    well, encoded = cv2.imencodeWithMetadata(
+        ".jpg" if suffix in JPEG_SUFFIXES else suffix,
+        _to_bgr(image),
+        list(present),
+        [np.frombuffer(block, np.uint8)[None] for block in present.values()],
+        _encoder_options(suffix, quality),
+    )
+    if not well:
+        return None
+    if suffix in (".tif", ".tiff") and image.icc is not None:
+        return with_icc_in_tiff(encoded.tobytes(), image.icc)
+    return encoded.data
 
 
 def _to_bgr(image: Image) -> Array:
@@ -139,7 +290,11 @@ def _to_bgr(image: Image) -> Array:
     return np.ascontiguousarray(np.concatenate(planes, axis=2))
 
 
-def _encoder_options(suffix: str) -> list[int]:
+def _encoder_options(suffix: str, quality: int | None) -> list[int]:
+    if suffix in JPEG_SUFFIXES and quality is not None:
+        # what was restored is not thrown away again: colour at full resolution
+        sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+        return [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
     if suffix != ".webp":
         return []
     options = [cv2.IMWRITE_WEBP_QUALITY, 101]  # above 100: lossless

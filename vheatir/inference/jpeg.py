@@ -7,12 +7,15 @@ is nearest to the file's is the one it was written with, or the closest match if
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "FrameHeader",
+    "frame_header",
     "is_complete",
     "is_jpeg",
     "jpeg_quality",
@@ -46,6 +49,24 @@ _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
 def is_jpeg(data: bytes) -> bool:
     """Tell whether the bytes start like a JPEG file."""
     return data.startswith(b"\xff\xd8\xff")
+
+
+@dataclass(frozen=True)
+class FrameHeader:
+    """Size and number of colour components of a JPEG's frame."""
+
+    width: int
+    height: int
+    components: int
+
+
+def frame_header(data: bytes) -> FrameHeader | None:
+    """Return the frame header of a JPEG file, or None if there is none."""
+    for marker, _, payload in _segments(data):
+        if marker in _FRAME_HEADERS and len(payload) >= 6:
+            height, width = int.from_bytes(payload[1:3], "big"), int.from_bytes(payload[3:5], "big")
+            return FrameHeader(width, height, payload[5])
+    return None
 
 
 def is_complete(data: bytes) -> bool:

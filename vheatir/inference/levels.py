@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from vheatir.checkpoint import LEVEL_LIMITS, Degradation, WeightsHeader
 
-__all__ = ["check_level", "trained_level"]
+__all__ = ["check_level", "scaled_level", "trained_level"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,12 @@ def trained_level(header: WeightsHeader, level: float) -> float:
     check_level(header.degradation, level)
     _note_quality(header.task, level, bounded, known)
     return bounded
+
+
+def scaled_level(header: WeightsHeader, level: float, strength: float) -> float:
+    """Return a level of which the model removes ``strength`` times as much, within its trained range."""
+    scaled = level * strength if header.degradation == "denoise" else 100.0 - (100.0 - level) * strength
+    return min(max(scaled, header.level_min), header.level_max)
 
 
 @lru_cache(maxsize=64)

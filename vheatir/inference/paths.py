@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
-__all__ = ["IMAGE_SUFFIXES", "JPEG_SUFFIXES", "LOSSLESS_SUFFIXES", "Job", "UsageError", "plan_jobs"]
+__all__ = [
+    "FORMATS",
+    "IMAGE_SUFFIXES",
+    "JPEG_SUFFIXES",
+    "LOSSLESS_SUFFIXES",
+    "Job",
+    "Selection",
+    "UsageError",
+    "plan_jobs",
+]
 
 logger = logging.getLogger(__name__)
 
-#: file names taken as images, lower case; results are only ever written to the lossless ones
+#: file names taken as images, lower case
 JPEG_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
 LOSSLESS_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp"})
 IMAGE_SUFFIXES: Final = JPEG_SUFFIXES | LOSSLESS_SUFFIXES
+#: formats that can be asked for; the first suffix is the one that results get, the others are left as they are
+FORMATS: Final[dict[str, tuple[str, ...]]] = {
+    "png": (".png",),
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "webp": (".webp",),
+    "tiff": (".tif", ".tiff"),
+    "bmp": (".bmp",),
+}
 
 
 class UsageError(ValueError):
@@ -32,29 +50,63 @@ class Job:
         source: file to read.
         destination: file to write.
         name: source relative to the input folder, for messages.
+        problem: why it cannot even be tried (a folder that cannot be listed), or None.
     """
 
     source: Path
     destination: Path
     name: Path
+    problem: str | None = None
 
 
-def plan_jobs(source: Path, output: Path) -> list[Job]:
+@dataclass(frozen=True)
+class Selection:
+    """Which files of a folder, and in which format their results.
+
+    Attributes:
+        include: glob patterns of the file name, or of the path relative to the input; none means every image.
+        exclude: the same, of files to leave out.
+        format: one of :data:`FORMATS`, or None for the input's own, JPEGs becoming PNGs.
+        keep_jpeg: JPEGs stay JPEGs.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    format: str | None = None
+    keep_jpeg: bool = False
+
+    def takes(self, name: Path) -> bool:
+        """Tell whether a file of this name, relative to the input, is wanted."""
+        wanted = not self.include or any(_matches(name, pattern) for pattern in self.include)
+        return wanted and not any(_matches(name, pattern) for pattern in self.exclude)
+
+    def result_name(self, name: Path) -> Path:
+        """Name of the result of a file, where nothing else claims it."""
+        suffix = name.suffix.lower()
+        if self.format is not None:
+            return name if suffix in FORMATS[self.format] else name.with_suffix(FORMATS[self.format][0])
+        return name.with_suffix(".png") if suffix in JPEG_SUFFIXES and not self.keep_jpeg else name
+
+
+def plan_jobs(source: Path, output: Path, selection: Selection | None = None) -> list[Job]:
     """List the images of a file or folder, subfolders included, with the files to write.
 
-    The folder structure is mirrored and names are kept, but a JPEG becomes a PNG: ``a.jpg`` gives ``a.png``,
-    or ``a.jpg.png`` where another input claims ``a.png``.
+    The folder structure is mirrored and names are kept, but where the format changes, so does the suffix: ``a.jpg``
+    gives ``a.png``, or ``a.jpg.png`` where another input claims ``a.png``.
 
     Args:
-        source: an image, or a folder of them. Links to folders are not followed.
+        source: an image, or a folder of them. Links to folders are not followed, so none is walked in circles.
         output: folder for the results; it need not exist.
+        selection: which files and formats; None means every image, in its own.
 
     Raises:
         UsageError: if there is nothing to read, or a result would replace an input or another result.
     """
+    selection = selection or Selection()
     _check_output(output)
+    problems: list[Job] = []
     if source.is_dir():
-        root, names = source, _image_names(source)
+        root, names = source, _image_names(source, selection, problems)
         _check_separate(source, output)
     elif source.is_file():
         root, names = source.parent, [Path(source.name)]
@@ -64,9 +116,10 @@ def plan_jobs(source: Path, output: Path) -> list[Job]:
             raise UsageError(f"{source} is not an image of a supported kind: {_listed(IMAGE_SUFFIXES)}.")
     else:
         raise UsageError(f"The input {source} does not exist; give an image or a folder of images.")
-    jobs = [Job(root / name, output / result, name) for name, result in zip(names, _result_names(names), strict=True)]
+    results = _result_names(names, selection)
+    jobs = [Job(root / name, output / result, name) for name, result in zip(names, results, strict=True)]
     _check_inputs_kept(jobs)
-    return jobs
+    return jobs + problems
 
 
 def _check_output(output: Path) -> None:
@@ -83,39 +136,57 @@ def _check_separate(source: Path, output: Path) -> None:
         raise UsageError(f"The output {output} lies within the input {source}; give a folder outside of it.")
 
 
-def _image_names(folder: Path) -> list[Path]:
-    def refuse(error: OSError) -> NoReturn:
-        raise UsageError(f"The folder {error.filename} cannot be listed ({error.strerror}).") from error
+def _image_names(folder: Path, selection: Selection, problems: list[Job]) -> list[Path]:
+    def note(error: OSError) -> None:
+        place = Path(error.filename)
+        if place == folder:
+            raise UsageError(f"The folder {place} cannot be listed ({error.strerror}).") from error
+        problem = f"{place} cannot be listed ({error.strerror}); check that you may read it."
+        problems.append(Job(place, place, place.relative_to(folder), problem))
 
     names: list[Path] = []
     others = 0
-    for parent, _, files in os.walk(folder, onerror=refuse):
+    for parent, _, files in os.walk(folder, onerror=note):
         paths = [Path(parent, file).relative_to(folder) for file in files]
-        images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES]
+        images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and selection.takes(path)]
         names += images
         others += len(paths) - len(images)
-    if not names:
-        raise UsageError(f"The folder {folder} holds no images ({_listed(IMAGE_SUFFIXES)}).")
+    if not names and not problems:
+        wanted = "that the patterns leave" if selection.include or selection.exclude else _listed(IMAGE_SUFFIXES)
+        raise UsageError(f"The folder {folder} holds no images ({wanted}).")
     if others:
         logger.info("%d other files in %s are left out", others, folder)
     return sorted(names)
 
 
-def _result_names(names: Sequence[Path]) -> list[Path]:
-    short = [name.with_suffix(".png") if name.suffix.lower() in JPEG_SUFFIXES else name for name in names]
+def _matches(name: Path, pattern: str) -> bool:
+    return fnmatch.fnmatchcase(name.name, pattern) or fnmatch.fnmatchcase(name.as_posix(), pattern)
+
+
+def _result_names(names: Sequence[Path], selection: Selection) -> list[Path]:
+    short = [selection.result_name(name) for name in names]
     claims = Counter(short)
     return [
-        name.with_name(name.name + ".png") if claims[result] > 1 and result != name else result
+        name.with_name(name.name + result.suffix) if claims[result] > 1 and result != name else result
         for name, result in zip(names, short, strict=True)
     ]
 
 
 def _check_inputs_kept(jobs: Sequence[Job]) -> None:
     """Refuse results that would replace an input, or one another."""
-    inputs = {job.source.resolve() for job in jobs}
+    folders: dict[Path, Path] = {}  # resolving ten thousand paths one by one takes its time
+
+    def resolved(path: Path) -> Path:
+        if path.is_symlink():
+            return path.resolve()
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        return folders[path.parent] / path.name
+
+    inputs = {resolved(job.source) for job in jobs}
     seen: dict[Path, Job] = {}
     for job in jobs:
-        result = job.destination.resolve()
+        result = resolved(job.destination)
         if result in inputs:
             raise UsageError(f"The result of {job.name} would replace the input {result}; give another output folder.")
         if result in seen:

@@ -1,147 +1,280 @@
-"""Restoring arrays and tensors in one call, which chooses the model.
+"""Restoring arrays, tensors and files: load once, restore many, any size.
 
 >>> clean = vheatir.restore(noisy, task="denoise", sigma=15)
+>>> restorer = vheatir.Restorer("denoise")
+>>> restorer.restore_file("noisy.png", "clean.png", sigma="auto")
 """
 
 from __future__ import annotations
 
 import logging
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from vheatir.checkpoint import Degradation
-from vheatir.inference.arrays import ImageLike, has_equal_channels, to_batch, to_same_kind
-from vheatir.inference.compute import Precision, autocast, check_precision, select_device
-from vheatir.inference.levels import trained_level
+from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
+from vheatir.inference.compute import Precision, check_precision, select_device
+from vheatir.inference.images import Image, ImageError, read_image, write_image
+from vheatir.inference.levels import scaled_level, trained_level
+from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
+from vheatir.inference.noise import estimate_sigma
+from vheatir.inference.runner import RestorationError, TileRunner
 
-__all__ = ["RestorationError", "restore"]
+__all__ = ["FileResult", "RestorationError", "Restorer", "restore"]
 
 logger = logging.getLogger(__name__)
 
+Auto = Literal["auto"]
 
-class RestorationError(RuntimeError):
-    """The network gave values that are not finite, in full precision too."""
+#: side of a tile if nothing else is asked and memory allows: see docs/tiling.md
+DEFAULT_TILE: Final = 512
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What was done to one file.
+
+    Attributes:
+        level: σ in 8-bit units or JPEG quality that the network was given, before ``strength``.
+        found: how the level was found, in words, if it was not given.
+        image: the restored image as it was written.
+        original: what was read, turned upright.
+        tiles: how many pieces went through the network.
+    """
+
+    level: float
+    found: str
+    image: Image
+    original: Image
+    tiles: int
+
+
+class Restorer:
+    """Removes noise or JPEG artifacts from images; models are loaded at first need and kept.
+
+    An image whose channels are all equal goes to the gray model, unless ``model`` is a colour one. Images larger than
+    a tile are restored in overlapping tiles, blended smoothly; each goes to the device by itself, and memory that runs
+    out halves it.
+
+    Args:
+        task: "denoise" or "jpeg".
+        model: bundled name, weights file, or loaded model; None chooses the bundled one by task and channels.
+        device: where to compute; None means a tensor's own device, for arrays CUDA where there is some, else the CPU.
+            A model given as a module computes on its own device.
+        precision: "fp32", or autocast to "bf16" or "fp16" (fp16 not on a CPU). A tile that is not finite is computed
+            again in fp32, and logged.
+        tile: largest side of a tile in pixels, 64 or more; "auto" takes 512, or what fits into the free memory.
+        ensemble: mean over the eight flips and quarter turns, for eight times the work.
+        strength: factor of the level: σ for "denoise", 100 - quality for "jpeg".
+
+    Raises:
+        ValueError: if an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        task: Degradation,
+        *,
+        model: str | Path | RestorationNetwork | None = None,
+        device: str | torch.device | None = None,
+        precision: Precision = "fp32",
+        tile: int | Auto = "auto",
+        ensemble: bool = False,
+        strength: float = 1.0,
+    ) -> None:
+        if task not in ("denoise", "jpeg"):
+            raise ValueError(f'task is "denoise" or "jpeg", not {task!r}.')
+        if isinstance(model, RestorationNetwork) and device is not None:
+            raise ValueError("A loaded model computes on its own device: leave device out, or move the model.")
+        if tile != "auto" and tile < SMALLEST_TILE:
+            raise ValueError(f"A tile has a side of {SMALLEST_TILE} pixels or more, not {tile}.")
+        if not 0 <= strength < math.inf:
+            raise ValueError(f"strength is a factor of 0 or more, not {strength:g}.")
+        self.task: Degradation = task
+        self.precision: Precision = precision
+        self.tile = tile
+        self.ensemble = ensemble
+        self.strength = strength
+        self._model = model
+        self._device = device
+
+    def restore(
+        self, image: ImageLike, *, sigma: float | Auto | None = None, quality: float | None = None
+    ) -> ImageLike:
+        """Restore an image, or a batch of one size.
+
+        Args:
+            image: array (H, W), (H, W, 1) or (H, W, 3), RGB, of uint8, uint16 or float in [0, 1]; or float tensor
+                (C, H, W) or (B, C, H, W) in [0, 1].
+            sigma: for "denoise": standard deviation of the noise in 8-bit units, within the trained range; or "auto"
+                to estimate it (arrays only).
+            quality: for "jpeg": quality the JPEG was saved with, 1 to 100; outside the model's trained range the
+                nearest trained quality is used, and logged.
+
+        Returns:
+            The restored image: same kind, dtype, shape and device, clamped to the range and rounded.
+
+        Raises:
+            ValueError: if an argument is missing, out of range, or unfit for the others (CheckpointError is one).
+            TypeError: if the image's type is not one of those above.
+            RestorationError: if the result is not finite in fp32 either.
+        """
+        return self._restore(image, self._array_level(image, sigma, quality))[0]
+
+    def restore_file(
+        self,
+        source: str | Path,
+        destination: str | Path,
+        *,
+        sigma: float | Auto | None = None,
+        quality: float | None = None,
+        quality_out: int | None = None,
+        max_megapixels: float | None = None,
+    ) -> FileResult:
+        """Restore an image file; alpha, bit depth, EXIF and ICC profile are kept, the orientation is applied.
+
+        Args:
+            source: image to read.
+            destination: file to write, in the format of its suffix; its folder must exist.
+            sigma: as for :meth:`restore`.
+            quality: as for :meth:`restore`; None means the file's own, if it is a JPEG file.
+            quality_out: quality of a JPEG destination, 1 to 100.
+            max_megapixels: larger images are refused; None means the default of ``read_image``.
+
+        Raises:
+            ImageError: if the file cannot be read, or the format cannot hold the result; nothing is written then.
+            OSError: if the result cannot be written.
+            ValueError: as for :meth:`restore`.
+        """
+        image = read_image(Path(source), max_megapixels=max_megapixels)
+        level, found = self._file_level(Path(source), image, sigma, quality)
+        # in the stored orientation, on the JPEG's own grid
+        pixels, tiles = self._restore(image.pixels, level)
+        restored = replace(image, pixels=pixels).upright()
+        write_image(Path(destination), restored, quality=quality_out)
+        return FileResult(level, found, restored, image.upright(), tiles)
+
+    def check(self, level: float | Auto | None = None) -> None:
+        """Load the models that files will need, and refuse what no file could be restored with.
+
+        Args:
+            level: the level of all files, or None or "auto" if each has its own.
+
+        Raises:
+            ValueError: if the level is out of range, or the model, device or precision cannot be used.
+        """
+        device = self._chosen_device(None)
+        check_precision(self.precision, device)
+        for is_gray in (True, False):
+            header = self._chosen_model(is_gray, device).header
+            if level is not None and level != "auto":
+                trained_level(header, level)
+
+    def _restore(self, image: ImageLike, level: float) -> tuple[ImageLike, int]:
+        """The result, and in how many pieces it was computed."""
+        canvas = canvas_of(image)
+        model = self._chosen_model(canvas.has_equal_channels, self._chosen_device(image))
+        _check_channels(model, canvas)
+        device = next(model.parameters()).device
+        check_precision(self.precision, device)
+        used = scaled_level(model.header, trained_level(model.header, level), self.strength)
+        tile = min(DEFAULT_TILE, largest_tile(model.network, device, images=canvas.batch))
+        runner = TileRunner(
+            model,
+            used,
+            precision=self.precision,
+            tile=tile if self.tile == "auto" else self.tile,
+            ensemble=self.ensemble,
+        )
+        runner.restore(canvas)
+        result: Any = canvas.result
+        return result, runner.passes
+
+    def _chosen_device(self, image: npt.NDArray[Any] | Tensor | None) -> torch.device:
+        if isinstance(self._model, RestorationNetwork):
+            return next(self._model.parameters()).device
+        if self._device is None and isinstance(image, Tensor):
+            return image.device
+        return select_device(self._device)
+
+    def _chosen_model(self, is_gray: bool, device: torch.device) -> RestorationNetwork:
+        """The model asked for, or the bundled one that fits."""
+        if self._model is None:
+            return cached_model(f"{self.task}-{'gray' if is_gray else 'color'}", device)
+        loaded = self._model if isinstance(self._model, RestorationNetwork) else cached_model(self._model, device)
+        if loaded.header.degradation != self.task:
+            raise ValueError(f"Model {loaded.task} is for task {loaded.header.degradation}, not {self.task}.")
+        return loaded
+
+    def _array_level(
+        self, image: npt.NDArray[Any] | Tensor, sigma: float | Auto | None, quality: float | None
+    ) -> float:
+        if self.task == "denoise":
+            if sigma is None or quality is not None:
+                raise ValueError(
+                    'Task "denoise" takes sigma, the noise\'s standard deviation in 8-bit units, and no quality.'
+                )
+            if sigma != "auto":
+                return sigma
+            if isinstance(image, Tensor):
+                raise ValueError('sigma="auto" is for arrays; give the sigma of a tensor.')
+            return self._estimated_sigma(image)[0]
+        if quality is None or sigma is not None:
+            raise ValueError('Task "jpeg" takes quality, 1 to 100, which an array does not tell, and no sigma.')
+        return quality
+
+    def _file_level(
+        self, path: Path, image: Image, sigma: float | Auto | None, quality: float | None
+    ) -> tuple[float, str]:
+        """The level of a file, and how it was found if it was not given."""
+        if self.task == "denoise" and sigma == "auto":
+            return self._estimated_sigma(image.pixels)
+        if self.task == "jpeg" and sigma is None and quality is None:
+            if image.jpeg_quality is None:
+                raise ImageError(f"{path} is not a JPEG file that tells its quality: give --quality, 1 to 100, for it.")
+            return image.jpeg_quality, "read from the file"
+        return self._array_level(image.pixels, sigma, quality), ""
+
+    def _estimated_sigma(self, pixels: npt.NDArray[Any]) -> tuple[float, str]:
+        """Root mean square of the channels' estimates, within the range that the model was trained for."""
+        channels = estimate_sigma(pixels)
+        estimate = round(float(np.sqrt(np.mean(np.square(channels)))), 1)
+        model = self._chosen_model(len(channels) == 1, self._chosen_device(None))
+        level = min(max(estimate, model.level_min), model.level_max)
+        parts = "" if len(channels) == 1 else f", by channel {', '.join(f'{part:.1f}' for part in channels)}"
+        bounded = "" if level == estimate else f" at {estimate:g}, beyond the training"
+        return level, f"estimated{bounded}{parts}"
 
 
 def restore(
     image: ImageLike,
     *,
     task: Degradation,
-    sigma: float | None = None,
+    sigma: float | Auto | None = None,
     quality: float | None = None,
     device: str | torch.device | None = None,
     model: str | Path | RestorationNetwork | None = None,
     precision: Precision = "fp32",
 ) -> ImageLike:
-    """Remove noise or JPEG artifacts from an image.
+    """Remove noise or JPEG artifacts from one image: :meth:`Restorer.restore` in one call.
 
-    Models loaded here are kept for the next call. An image whose channels are all equal goes to the gray
-    model, unless ``model`` is a colour one.
-
-    Args:
-        image: array (H, W), (H, W, 1) or (H, W, 3), RGB, of uint8, uint16 or float in [0, 1]; or float tensor
-            (C, H, W) or (B, C, H, W) in [0, 1].
-        task: "denoise" or "jpeg".
-        sigma: standard deviation of the noise in 8-bit units, for "denoise"; within the trained range.
-        quality: quality the JPEG was saved with, 1 to 100, for "jpeg"; outside the model's trained range the
-            nearest trained quality is used, and logged.
-        device: where to compute; None means a tensor's own device, for arrays CUDA where there is some, else
-            the CPU. A model given as a module computes on its own device.
-        model: bundled name, weights file, or loaded model; None chooses the bundled one by task and channels.
-        precision: "fp32", or autocast to "bf16" or "fp16" (fp16 not on a CPU). A result that is not finite is
-            computed again in fp32, and logged.
-
-    Returns:
-        The restored image: same kind, dtype, shape and device, clamped to the range and rounded.
-
-    Raises:
-        ValueError: if an argument is missing, out of range, or unfit for the others (CheckpointError is one).
-        TypeError: if the image's type is not one of those above.
-        RestorationError: if the result is not finite in fp32 either.
+    Models loaded here are kept for the next call. For many images, or for tiles, strength and ensembles, make a
+    :class:`Restorer`, which documents the arguments and errors.
     """
-    level = _requested_level(task, sigma, quality)
-    batch = to_batch(image)
-    loaded = _chosen_model(task, batch, model, _chosen_device(image, device, model))
-    level = trained_level(loaded.header, level)
-    replicated = batch.shape[1] == 3 and loaded.channels == 1
-    restored = _restore_batch(loaded, batch[:, :1] if replicated else batch, level, precision)
-    return to_same_kind(restored.expand_as(batch) if replicated else restored, image)
+    restorer = Restorer(task, model=model, device=device, precision=precision)
+    return restorer.restore(image, sigma=sigma, quality=quality)
 
 
-def _requested_level(task: str, sigma: float | None, quality: float | None) -> float:
-    if task == "denoise":
-        if sigma is None or quality is not None:
-            raise ValueError(
-                'Task "denoise" takes sigma, the noise\'s standard deviation in 8-bit units, and no quality.'
-            )
-        return sigma
-    if task == "jpeg":
-        if quality is None or sigma is not None:
-            raise ValueError('Task "jpeg" takes quality, 1 to 100, which an array does not tell, and no sigma.')
-        return quality
-    raise ValueError(f'task is "denoise" or "jpeg", not {task!r}.')
-
-
-def _chosen_device(
-    image: npt.NDArray[Any] | Tensor,
-    device: str | torch.device | None,
-    model: str | Path | RestorationNetwork | None,
-) -> torch.device:
-    if isinstance(model, RestorationNetwork):
-        if device is not None:
-            raise ValueError("A loaded model computes on its own device: leave device out, or move the model.")
-        return next(model.parameters()).device
-    if device is None and isinstance(image, Tensor):
-        return image.device
-    return select_device(device)
-
-
-def _chosen_model(
-    task: Degradation,
-    batch: Tensor,
-    model: str | Path | RestorationNetwork | None,
-    device: torch.device,
-) -> RestorationNetwork:
-    """The model asked for, or the bundled one that fits; refused if it is for something else."""
-    is_gray = has_equal_channels(batch)
-    if model is None:
-        return cached_model(f"{task}-{'gray' if is_gray else 'color'}", device)
-    loaded = model if isinstance(model, RestorationNetwork) else cached_model(model, device)
-    if loaded.header.degradation != task:
-        raise ValueError(f"The model is for task {loaded.header.degradation}, not {task}.")
-    if loaded.channels == 1 and not is_gray:
-        raise ValueError(f"The image is a colour one and model {loaded.task} takes gray ones; use a colour model.")
-    if loaded.channels == 3 and batch.shape[1] == 1:
-        raise ValueError(f"The image is a gray one and model {loaded.task} takes colour ones; use a gray model.")
-    return loaded
-
-
-def _restore_batch(model: RestorationNetwork, batch: Tensor, level: float, precision: Precision) -> Tensor:
-    """Restore (B, C, H, W) in one pass, on the model's device; again in fp32 if a result is not finite."""
-    device = next(model.parameters()).device
-    check_precision(precision, device)
-    x = batch.to(device, memory_format=torch.channels_last)
-    restored = _run(model, x, level, precision)
-    if precision != "fp32" and not _is_finite(restored):
-        height, width = x.shape[-2:]
-        logger.warning("%s overflowed on an image of %dx%d: computed again in fp32", precision, width, height)
-        restored = _run(model, x, level, "fp32")
-    if not _is_finite(restored):
-        raise RestorationError(f"Model {model.task} gave values that are not finite; check its weights.")
-    return restored
-
-
-@torch.inference_mode()
-def _run(model: RestorationNetwork, x: Tensor, level: float, precision: Precision) -> Tensor:
-    with autocast(x.device, precision):
-        restored: Tensor = model(x, level)
-    return restored
-
-
-def _is_finite(x: Tensor) -> bool:
-    return bool(torch.isfinite(x).all())
+def _check_channels(model: RestorationNetwork, canvas: Canvas) -> None:
+    if model.channels == 1 and not canvas.has_equal_channels:
+        raise ValueError(f"The image is a colour one and model {model.task} takes gray ones; use a colour model.")
+    if model.channels == 3 and canvas.channels == 1:
+        raise ValueError(f"The image is a gray one and model {model.task} takes colour ones; use a gray model.")

@@ -1,0 +1,119 @@
+"""One graph for every size: torch.compile without breaks, and torch.export with sizes left open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from heat_layers import OPTIONS, random_layer, random_map
+from torch import Tensor, nn
+from torch.export import Dim, export
+
+from vheatir.archs import VHeatIR
+
+LEVELS = torch.tensor([10 / 255, 70 / 255])
+
+every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def trained(seed: int = 0, **options: Any) -> VHeatIR:
+    """A small network whose last convolution is not zero any more."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = VHeatIR(embed_dim=6, depths=(2,), frequency_resolution=3, **options)
+        nn.init.normal_(network.conv_last.weight, std=0.1)
+    return network
+
+
+def feature_map(height: int, width: int) -> Tensor:
+    return random_map(2, height, width, 3, dtype=torch.float32)
+
+
+def image(height: int, width: int) -> Tensor:
+    return random_map(2, 1, height, width, dtype=torch.float32)
+
+
+def assert_exported_once_runs_at(
+    module: nn.Module, make: Callable[[int, int], Tensor], smallest: int, sizes: list[tuple[int, int]]
+) -> None:
+    height, width = Dim("height", min=smallest, max=512), Dim("width", min=smallest, max=512)
+    first = 1 if make is feature_map else 2
+    program = export(module, (make(11, 14), LEVELS), dynamic_shapes=({first: height, first + 1: width}, None))
+    exported = program.module()
+    for size in sizes:
+        x = make(*size)
+        torch.testing.assert_close(exported(x, LEVELS), module(x, LEVELS), rtol=0, atol=1e-6)
+
+
+@every_option
+def test_the_operator_compiles_to_one_graph(options: dict[str, Any]) -> None:
+    layer = random_layer(dtype=torch.float32, **options)
+    compiled = torch.compile(layer, fullgraph=True, backend="eager")
+    u = feature_map(7, 10)
+    torch.testing.assert_close(compiled(u, LEVELS), layer(u, LEVELS), rtol=0, atol=1e-6)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(u, LEVELS), layer(u, LEVELS), rtol=0, atol=1e-6)
+
+
+def test_the_compiled_operator_trains_alike() -> None:
+    layer = random_layer(dtype=torch.float32, **OPTIONS["all"])
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    parameters = list(layer.parameters())
+    expected = torch.autograd.grad(layer(feature_map(7, 10), LEVELS).square().sum(), parameters)
+    actual = torch.autograd.grad(compiled(feature_map(7, 10), LEVELS).square().sum(), parameters)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_one_compiled_graph_of_the_operator_serves_every_size() -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def record(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    layer = random_layer(dtype=torch.float32, **OPTIONS["residual"])
+    compiled = torch.compile(layer, fullgraph=True, dynamic=True, backend=record)
+    for height, width in ((7, 10), (16, 9), (33, 64)):
+        u = feature_map(height, width)
+        torch.testing.assert_close(compiled(u, LEVELS), layer(u, LEVELS), rtol=0, atol=1e-6)
+    assert len(graphs) == 1
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"window": 4, "content_conductivity": True, "level_conductivity": True}], ids=["default", "all"]
+)
+def test_the_network_compiles_to_one_graph(options: dict[str, Any]) -> None:
+    network = trained(**options)
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(image(9, 12), LEVELS), network(image(9, 12), LEVELS), rtol=0, atol=1e-6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(compiled(image(9, 12), LEVELS), network(image(9, 12), LEVELS), rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "content", "level"])
+def test_the_operator_is_exported_for_every_size(name: str) -> None:
+    layer = random_layer(dtype=torch.float32, **OPTIONS[name])
+    assert_exported_once_runs_at(layer, feature_map, 1, [(11, 14), (1, 1), (8, 33), (64, 3)])
+
+
+@pytest.mark.parametrize("name", ["window", "all"])
+def test_the_operator_in_windows_is_exported_for_every_size_from_a_few_windows_up(name: str) -> None:
+    layer = random_layer(dtype=torch.float32, **OPTIONS[name])
+    assert_exported_once_runs_at(layer, feature_map, 8, [(11, 14), (8, 8), (16, 33)])
+
+
+def test_the_network_is_exported_for_every_size() -> None:
+    assert_exported_once_runs_at(trained(downscale=1), image, 1, [(11, 14), (1, 1), (8, 32), (33, 5)])
+
+
+def test_the_network_on_a_coarser_grid_is_exported_for_even_and_odd_sizes() -> None:
+    assert_exported_once_runs_at(trained(downscale=2), image, 4, [(11, 14), (4, 5), (8, 32), (33, 17)])

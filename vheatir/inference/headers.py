@@ -1,0 +1,42 @@
+"""Facts from the first bytes of an image file, before anything is decoded."""
+
+from __future__ import annotations
+
+from vheatir.inference.jpeg import frame_header, is_jpeg
+
+__all__ = ["is_gray_png", "stored_size"]
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) as a PNG, JPEG, BMP or WebP header tells them; None if none of these does."""
+    if data.startswith(_PNG) and len(data) >= 24:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if is_jpeg(data):
+        frame = frame_header(data)
+        return None if frame is None else (frame.width, frame.height)
+    if data.startswith(b"BM") and len(data) >= 26:
+        width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
+        return abs(width), abs(height)
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
+        return _webp_size(data)
+    return None
+
+
+def is_gray_png(data: bytes) -> bool:
+    """Tell whether a PNG holds gray values, with or without alpha (colour types 0 and 4)."""
+    return data.startswith(_PNG) and len(data) > 25 and data[25] in (0, 4)
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """The three layouts of the WebP container: extended, lossless, lossy."""
+    kind = data[12:16]
+    if kind == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    if kind == b"VP8 ":
+        return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
+    return None

@@ -1,0 +1,92 @@
+"""How much memory is free, and the largest tile that a network restores within it."""
+
+from __future__ import annotations
+
+import math
+import resource
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import nn
+
+from vheatir.tiling import GRID
+
+__all__ = ["free_bytes", "is_out_of_memory", "largest_tile"]
+
+#: smallest tile that out-of-memory errors lead to
+SMALLEST_TILE: Final = 64
+
+# Measured on the `fast` network in fp32: 840 to 980 bytes a pixel at its peak, which is 70 to 80 for each of the
+# 12 features (48 channels at a quarter of the positions) that a pixel has. With some room.
+_BYTES_PER_FEATURE: Final = 100
+_FEATURES_OF_OTHER_NETWORKS: Final = 64
+# the rest is for the image, the band under work, and whatever else the machine does
+_SHARE_FOR_TILES: Final = 0.5
+_ASSUMED_FREE: Final = 2 * 2**30
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that can still be had on a device: the GPU's, or the machine's within this process' limits."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(max(0, min(_machine_bytes(), _group_bytes(), _address_bytes())))
+
+
+def largest_tile(network: nn.Module, device: torch.device, *, images: int = 1) -> int:
+    """Return the side of the largest square tile, a multiple of 8, expected to fit into the memory that is free.
+
+    Args:
+        network: a network with ``hyper_parameters`` as :class:`vheatir.VHeatIR` has them, or any other.
+        device: where it computes.
+        images: images in a batch.
+    """
+    pixels = free_bytes(device) * _SHARE_FOR_TILES / (images * _bytes_per_pixel(network))
+    return max(SMALLEST_TILE, math.isqrt(int(pixels)) // GRID * GRID)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error of torch means that memory ran out, on a GPU or on the CPU."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
+def _bytes_per_pixel(network: nn.Module) -> float:
+    parameters = getattr(network, "hyper_parameters", {})
+    width, scale = parameters.get("embed_dim"), parameters.get("downscale")
+    if not isinstance(width, int) or not isinstance(scale, int):
+        return _BYTES_PER_FEATURE * _FEATURES_OF_OTHER_NETWORKS
+    return _BYTES_PER_FEATURE * width / scale**2
+
+
+def _machine_bytes() -> int:
+    """What Linux counts as available: free, or given up at once."""
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return _ASSUMED_FREE
+
+
+def _group_bytes() -> float:
+    """What the control group (a container's limit) leaves, version 2."""
+    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if not limit or not used or limit[0] == "max":
+        return math.inf
+    return int(limit[0]) - int(used[0])
+
+
+def _address_bytes() -> float:
+    """What ``ulimit -v`` leaves."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    pages = _lines("/proc/self/statm")
+    if limit == resource.RLIM_INFINITY or not pages:
+        return math.inf
+    return limit - int(pages[0].split()[0]) * resource.getpagesize()
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,114 @@
+"""EXIF orientation, and metadata in the two containers that OpenCV writes without: TIFF, and PNG of gray with alpha."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["encode_gray_alpha_png", "orientation", "turned_upright", "with_icc_in_tiff", "with_upright_tag"]
+
+Array = npt.NDArray[Any]
+
+_ORIENTATION: Final = 0x0112
+_ICC_PROFILE: Final = 34675
+_UNDEFINED: Final = 7
+
+
+def orientation(exif: bytes | None) -> int:
+    """Return the orientation, 1 to 8, of EXIF data (a TIFF structure); 1 where they tell none."""
+    found = next((value for _, value in _orientations(exif or b"")), 1)
+    return found if 1 <= found <= 8 else 1
+
+
+def with_upright_tag(exif: bytes) -> bytes:
+    """Return EXIF data whose orientation is 1; not another byte changes."""
+    changed = bytearray(exif)
+    for at, _ in _orientations(exif):
+        changed[at : at + 2] = struct.pack(_byte_order(exif) + "H", 1)
+    return bytes(changed)
+
+
+def turned_upright(plane: Array, how: int) -> Array:
+    """Turn an image (H, W) or (H, W, C) as an EXIF orientation, 1 to 8, asks a viewer to (EXIF 2.3, 4.6.4 A)."""
+    if how >= 5:
+        plane = plane.swapaxes(0, 1)  # 5 is this alone
+    rows, columns = _FLIPS[how]
+    return np.ascontiguousarray(plane[:: -1 if rows else 1, :: -1 if columns else 1])
+
+
+#: whether rows and columns are reversed, after the exchange of both for 5 to 8
+_FLIPS: Final = {
+    1: (False, False),
+    2: (False, True),
+    3: (True, True),
+    4: (True, False),
+    5: (False, False),
+    6: (False, True),
+    7: (True, True),
+    8: (True, False),
+}
+
+
+def with_icc_in_tiff(data: bytes, icc: bytes) -> bytes:
+    """Return a little-endian classic TIFF of one page with an ICC profile: both are appended, with a new directory.
+
+    Raises:
+        ValueError: if it is another kind of TIFF.
+    """
+    if not data.startswith(b"II*\0"):
+        raise ValueError("not a little-endian classic TIFF")
+    at = int.from_bytes(data[4:8], "little")
+    count = int.from_bytes(data[at : at + 2], "little")
+    entries = [data[at + 2 + 12 * index :][:12] for index in range(count)]
+    body = data + b"\0" * (len(data) % 2)
+    entries.append(struct.pack("<HHII", _ICC_PROFILE, _UNDEFINED, len(icc), len(body)))
+    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
+    body += icc + b"\0" * (len(icc) % 2)
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + b"\0" * 4
+    return body[:4] + struct.pack("<I", len(body)) + body[8:] + directory
+
+
+def encode_gray_alpha_png(gray: Array, alpha: Array, *, exif: bytes | None, icc: bytes | None) -> bytes:
+    """Encode gray (H, W) with alpha (H, W), uint8 or uint16, as a PNG of colour type 4, which OpenCV does not write."""
+    height, width = gray.shape
+    big_endian = np.stack((gray, alpha), axis=-1).astype(gray.dtype.newbyteorder(">"))
+    rows = big_endian.view(np.uint8).reshape(height, -1)
+    filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter 2: difference to the row above
+    filtered[0, 1:] = rows[0]
+    filtered[1:, 1:] = rows[1:] - rows[:-1]
+    header = struct.pack(">IIBBBBB", width, height, gray.dtype.itemsize * 8, 4, 0, 0, 0)
+    chunks = [(b"IHDR", header)]
+    if icc is not None:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
+    if exif is not None:
+        chunks.append((b"eXIf", exif))
+    chunks += [(b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, payload) for kind, payload in chunks)
+
+
+def _chunk(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+def _byte_order(exif: bytes) -> str:
+    return {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4], "")
+
+
+def _orientations(exif: bytes) -> Iterator[tuple[int, int]]:
+    """Yield (position, value) of the orientation in the first directory, if it is there and whole."""
+    order = _byte_order(exif)
+    if not order or len(exif) < 10:
+        return
+    (at,) = struct.unpack_from(order + "I", exif, 4)
+    if at + 2 > len(exif):
+        return
+    (count,) = struct.unpack_from(order + "H", exif, at)
+    for entry in range(at + 2, min(at + 2 + 12 * count, len(exif) - 11), 12):
+        if struct.unpack_from(order + "H", exif, entry)[0] == _ORIENTATION:
+            yield entry + 8, struct.unpack_from(order + "H", exif, entry + 8)[0]
+            return

@@ -1,0 +1,137 @@
+"""One tile through the network: on its device, smaller if memory runs out, again in fp32 if it overflows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from vheatir.inference.arrays import Canvas
+from vheatir.inference.compute import Precision, autocast
+from vheatir.inference.memory import SMALLEST_TILE, is_out_of_memory
+from vheatir.inference.network import RestorationNetwork
+from vheatir.tiling import GRID, restore_in_bands, restore_in_tiles
+
+__all__ = ["OVERLAP", "RestorationError", "TileRunner"]
+
+logger = logging.getLogger(__name__)
+
+#: smallest overlap of neighbouring tiles, in pixels
+OVERLAP: Final = 32
+
+
+class RestorationError(RuntimeError):
+    """The network gave values that are not finite, in full precision too."""
+
+
+class TileRunner:
+    """Restores tiles with one model, one after the other.
+
+    Args:
+        model: the network, on its device.
+        level: as the model takes it.
+        precision: arithmetic; tiles that come out not finite are computed again in fp32.
+        tile: largest side of a tile. Out-of-memory errors halve it, for this tile and those that follow, down to
+            64 pixels; at that size the error is the caller's.
+        ensemble: mean over the eight flips and quarter turns.
+    """
+
+    def __init__(
+        self, model: RestorationNetwork, level: float, *, precision: Precision, tile: int, ensemble: bool
+    ) -> None:
+        self.tile = tile
+        self.passes = 0
+        self._model = model
+        self._level = level
+        self._precision = precision
+        self._device = next(model.parameters()).device
+        self._transforms = range(8) if ensemble else range(1)
+
+    def restore(self, canvas: Canvas) -> None:
+        """Restore an image, piece by piece; a gray model sees one of three equal channels."""
+        channels = slice(self._model.channels)
+
+        def read(rows: slice, columns: slice) -> Tensor:
+            return canvas.read(rows, columns)[:, channels]
+
+        restore_in_bands(
+            read,
+            self,
+            canvas.write,
+            height=canvas.height,
+            width=canvas.width,
+            tile=self.tile,
+            overlap=min(OVERLAP, self.tile // 2),
+        )
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Restore a tile (B, C, h, w): same shape, on the tile's own device, not clamped.
+
+        Raises:
+            RestorationError: if the result is not finite in fp32 either.
+        """
+        while True:
+            if max(x.shape[-2:]) > self.tile:
+                return restore_in_tiles(self, x, tile=self.tile, overlap=min(OVERLAP, self.tile // 2))
+            restored = _unless_out_of_memory(lambda: self._restore(x), retry=max(x.shape[-2:]) > SMALLEST_TILE)
+            if restored is not None:
+                self.passes += 1
+                return restored
+            self._halve(max(x.shape[-2:]))
+
+    def _halve(self, side: int) -> None:
+        self.tile = max(SMALLEST_TILE, side // 2 // GRID * GRID)
+        logger.warning("out of memory at tiles of %d pixels: trying %d", side, self.tile)
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _restore(self, x: Tensor) -> Tensor:
+        moved = x.to(self._device, memory_format=torch.channels_last)
+        restored = self._ensemble(moved, self._precision)
+        if self._precision != "fp32" and not _is_finite(restored):
+            height, width = x.shape[-2:]
+            logger.warning("%s overflowed on a tile of %dx%d: computed again in fp32", self._precision, width, height)
+            restored = self._ensemble(moved, "fp32")
+        if not _is_finite(restored):
+            raise RestorationError(f"Model {self._model.task} gave values that are not finite; check its weights.")
+        return restored.to(x.device)
+
+    def _ensemble(self, x: Tensor, precision: Precision) -> Tensor:
+        total = torch.zeros_like(x)
+        for index in self._transforms:
+            total += _undo(self._run(_turn(x, index), precision), index)
+        return total / len(self._transforms)
+
+    @torch.inference_mode()
+    def _run(self, x: Tensor, precision: Precision) -> Tensor:
+        with autocast(x.device, precision):
+            restored: Tensor = self._model(x, self._level)
+        return restored
+
+
+def _unless_out_of_memory(compute: Callable[[], Tensor], *, retry: bool) -> Tensor | None:
+    """None if memory ran out and a smaller tile is left to try; the error is gone by then, and with it what it held."""
+    try:
+        return compute()
+    except (RuntimeError, MemoryError) as error:
+        if retry and is_out_of_memory(error):
+            return None
+        raise
+
+
+def _turn(x: Tensor, index: int) -> Tensor:
+    """One of the eight symmetries of a square: index // 4 flips, index % 4 quarter turns."""
+    flipped = x.flip(-1) if index >= 4 else x
+    return torch.rot90(flipped, index % 4, (-2, -1))
+
+
+def _undo(x: Tensor, index: int) -> Tensor:
+    turned = torch.rot90(x, -(index % 4), (-2, -1))
+    return turned.flip(-1) if index >= 4 else turned
+
+
+def _is_finite(x: Tensor) -> bool:
+    return bool(torch.isfinite(x).all())
