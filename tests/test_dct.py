@@ -71,7 +71,7 @@ def test_a_cosine_has_one_coefficient() -> None:
 
 
 def test_long_bases_stay_exact() -> None:
-    """Cosine n is even or odd about the middle of the signal, to the last digit also where it turns a thousand times."""
+    """Cosine n is even or odd about the middle of the signal, to the last digit even after a thousand half-turns."""
     size = 1024
     basis = dct_basis(size, dtype=torch.float64, device=CPU)
     sign = 1 - 2 * (torch.arange(size, dtype=torch.float64) % 2)

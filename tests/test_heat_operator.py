@@ -147,7 +147,7 @@ def test_channels_start_with_diffusion_lengths_spread_evenly_in_log_scale() -> N
     u[0, 32, 32] = 1
     profile = layer(u).sum(dim=2)[0]
     variance = ((torch.arange(65) - 32).square()[:, None] * profile).sum(dim=0)
-    torch.testing.assert_close(variance, 2 * torch.tensor([0.5, 2.0, 8.0], dtype=torch.float64), rtol=1e-5, atol=0)
+    torch.testing.assert_close(variance, 2 * torch.tensor([0.5, 2.0, 8.0], dtype=torch.float64), rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("option", ["content", "level"])
@@ -282,9 +282,7 @@ def test_every_size_from_1_to_65(options: dict[str, Any]) -> None:
     ("dtype", "tolerance"),
     [(torch.float64, 1e-6), (torch.float32, 1e-5), (torch.float16, 5e-3), (torch.bfloat16, 3e-2)],
 )
-def test_every_dtype_comes_back_close_to_float64(
-    dtype: torch.dtype, tolerance: float, options: dict[str, Any]
-) -> None:
+def test_every_dtype_comes_back_close_to_float64(dtype: torch.dtype, tolerance: float, options: dict[str, Any]) -> None:
     """float32 weights, as under autocast, and weights of the map's own dtype."""
     u = random_map(2, 9, 12, 3)
     layer = random_layer(dtype=torch.float32, **options)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +75,10 @@ def test_accumulation_equals_the_whole_batch(tmp_path: Path, accumulate: int) ->
     assert parts.get_current_log()["l_pix"] == pytest.approx(whole.get_current_log()["l_pix"], rel=1e-5)
 
 
-def test_accumulation_makes_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_accumulation_makes_one_step(tmp_path: Path) -> None:
     model = make_model(tmp_path, train__accumulate=3)
     sizes = []
-    forward: Callable[..., Tensor] = VHeatIR.forward
-    monkeypatch.setattr(VHeatIR, "forward", lambda net, x, level: sizes.append(len(x)) or forward(net, x, level))
+    model.net_g.register_forward_pre_hook(lambda _net, inputs: sizes.append(len(inputs[0])))
     step(model, make_batch(6))
     assert sizes == [2, 2, 2]
     assert all(state["step"] == 1 for state in model.optimizer_g.state.values())
@@ -146,12 +144,13 @@ def test_compile_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(("optimizer", "kind"), [("Adam", torch.optim.Adam), ("AdamW", torch.optim.AdamW)])
-def test_optimizers(tmp_path: Path, optimizer: str, kind: type) -> None:
+def test_optimizers(tmp_path: Path, optimizer: str, kind: type[torch.optim.Optimizer]) -> None:
     options = {"type": optimizer, "lr": 0.01, "betas": [0.8, 0.9], "weight_decay": 0.1}
-    model = make_model(tmp_path, train__optim_g=options)
-    assert type(model.optimizer_g) is kind
-    assert model.optimizer_g.param_groups[0]["betas"] == (0.8, 0.9)
-    assert model.optimizer_g.param_groups[0]["weight_decay"] == 0.1
+    made = make_model(tmp_path, train__optim_g=options).optimizer_g
+    assert type(made) is kind
+    (group,) = made.param_groups
+    assert group["betas"] == (0.8, 0.9)
+    assert group["weight_decay"] == 0.1
 
 
 def test_basicsr_schedules_still_work(tmp_path: Path) -> None:
@@ -225,21 +224,14 @@ def test_validation_without_averaging(tmp_path: Path) -> None:
     assert plain.net_g.training
 
 
-def test_tiled_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiled_validation(tmp_path: Path) -> None:
     loader = make_validation(tmp_path)
     tiled = {"val_freq": 4, "save_img": False, "tile": 24, "tile_overlap": 8}
-    tiled_model, whole_model = make_model(tmp_path, val=tiled), make_model(tmp_path)
-    sizes = []
-    forward: Callable[..., Tensor] = VHeatIR.forward
-
-    def record(net: VHeatIR, x: Tensor, level: Tensor) -> Tensor:
-        sizes.append(tuple(x.shape[-2:]))
-        return forward(net, x, level)
-
-    monkeypatch.setattr(VHeatIR, "forward", record)
+    sizes: list[tuple[int, ...]] = []
     item = next(iter(loader))
     outputs = []
-    for model in (tiled_model, whole_model):
+    for model in (make_model(tmp_path, val=tiled), make_model(tmp_path)):
+        model.net_g_ema.register_forward_pre_hook(lambda _net, inputs: sizes.append(tuple(inputs[0].shape[-2:])))
         model.feed_data(item)
         model.test()
         outputs.append(model.output)
@@ -383,6 +375,16 @@ def test_a_failed_save_keeps_the_earlier_state(tmp_path: Path, monkeypatch: pyte
 
 def draws() -> tuple[float, NDArray[np.float64], Tensor]:
     return random.random(), np.random.normal(size=3), torch.randn(3)
+
+
+def test_resuming_takes_the_random_state_up(tmp_path: Path) -> None:
+    model = trained_model(tmp_path)
+    first = draws()
+    model.resume_training(torch.load(tmp_path / "training_states" / "1.state", weights_only=True))
+    again = draws()
+    assert first[0] == again[0]
+    np.testing.assert_array_equal(first[1], again[1])
+    assert torch.equal(first[2], again[2])
 
 
 def test_random_state_survives_a_file(tmp_path: Path) -> None:

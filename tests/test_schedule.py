@@ -92,6 +92,23 @@ def test_clock_and_last_step_agree(clock: Clock) -> None:
     assert schedule.out_of_time
 
 
+def test_processes_go_by_the_first_ones_clock(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else their learning rates drift apart, and one waits for gradients of another that has finished."""
+
+    def broadcast(values: list[float], src: int) -> None:
+        assert (values, src) == ([120.0], 0)
+        values[0] = 300.0
+
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", broadcast)
+    sgd = optimizer(2.0)
+    schedule = WarmupCosine(sgd, total_iter=10**6, minutes=10)
+    clock.now += 120
+    schedule.step()
+    assert schedule.progress == pytest.approx(0.5)
+    assert rates(sgd)[0] == pytest.approx(1.0)
+
+
 def test_resuming_by_the_clock_leaves_the_pause_out(clock: Clock) -> None:
     first = WarmupCosine(optimizer(2.0), total_iter=10**6, minutes=10, warmup_iter=3)
     clock.now += 120

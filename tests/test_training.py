@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -136,7 +137,7 @@ def test_resuming_after_a_power_cut_changes_no_bit(folder: Path, repository: Pat
 
 
 def test_smoke_training_denoises(tmp_path: Path, repository: Path) -> None:
-    """The smoke file on three photos: the loss falls, and a fourth photo gains 5 dB."""
+    """The smoke file on three photos: the loss falls, and a fourth photo gains 3 dB."""
     write_photos(tmp_path / "train", ("astronaut", "chelsea", "coffee"))
     write_photos(tmp_path / "val", ("camera",), side=128)
     forced = ["datasets:train:dataroot_gt=train", "datasets:val:dataroot_gt=val", "logger:print_freq=1"]
@@ -146,11 +147,11 @@ def test_smoke_training_denoises(tmp_path: Path, repository: Path) -> None:
     losses = logged_losses(tmp_path / "experiments" / "smoke")
     assert len(losses) == 300
     assert np.mean(losses[-50:]) < 0.65 * np.mean(losses[:20])
-    (item,) = (validation_item(tmp_path / "val"),)
+    item = validation_item(tmp_path / "val")
     noisy = (item["lq"].clamp(0, 1) * 255).round().double()
     before = 10 * torch.log10(255**2 / (noisy - item["gt"] * 255).square().mean())
     (log,) = (tmp_path / "experiments" / "smoke").glob("train_*.log")
-    assert logged_psnr(log) > float(before) + 5
+    assert logged_psnr(log) > float(before) + 3
     assert list((tmp_path / "tb_logger" / "smoke").glob("events.*"))
 
 
@@ -296,13 +297,25 @@ def test_wrong_keys_are_refused_before_anything_runs(
     assert refused(monkeypatch, capsys, vheatir.train, "-opt", path) == message
     path = str(write_options(folder / "o.yml", training_options()))
     assert refused(monkeypatch, capsys, vheatir.train, "-opt", path, "--force_yml", "train:ema_decy=0.9") == message
-    message = "Unknown key logger in the option file: known are "
+    message = "Unknown key train in the option file: known are datasets, "
     assert refused(monkeypatch, capsys, vheatir.test, "-opt", path).startswith(message)
     assert (
         refused(monkeypatch, capsys, vheatir.train, "-opt", "absent.yml")
         == "The option file absent.yml does not exist."
     )
     assert not (folder / "experiments").exists()
+
+
+@pytest.mark.parametrize("package", ["basicsr", "yaml"])
+def test_what_is_not_installed_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
+    path = str(write_options(folder / "o.yml", training_options()))
+    for module in (vheatir.train, vheatir.test):
+        message = f"Training needs {package}: pip install 'vheatir[train]', with Python 3.10 to 3.12."
+        assert refused(monkeypatch, capsys, module, "-opt", path) == message
 
 
 def test_a_missing_option_file_shows_the_usage(monkeypatch: pytest.MonkeyPatch) -> None:

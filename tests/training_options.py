@@ -18,7 +18,13 @@ from skimage import data
 HAS_BASICSR = importlib.util.find_spec("basicsr") is not None
 needs_basicsr = pytest.mark.skipif(not HAS_BASICSR, reason="training needs basicsr, which is not installed")
 
-TINY_NETWORK = {"type": "VHeatIR", "in_chans": 1, "embed_dim": 8, "depths": [1], "frequency_resolution": 4}
+TINY_NETWORK: dict[str, Any] = {
+    "type": "VHeatIR",
+    "in_chans": 1,
+    "embed_dim": 8,
+    "depths": [1],
+    "frequency_resolution": 4,
+}
 
 _OPTIONS: dict[str, Any] = {
     "name": "tiny",

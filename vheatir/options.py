@@ -9,8 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
-import yaml
-
 __all__ = ["OptionError", "check_options", "force_options", "read_options"]
 
 
@@ -84,6 +82,8 @@ def read_options(path: Path) -> dict[str, Any]:
     Raises:
         OptionError: if the file is missing, is no YAML or holds no mapping.
     """
+    import yaml  # comes with the extra "train"
+
     if not path.is_file():
         raise OptionError(f"The option file {path} does not exist.")
     try:

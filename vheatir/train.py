@@ -11,6 +11,7 @@ BasicSR's restarts the epoch when it resumes, does not resume without a GPU, and
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import sys
 import time
@@ -43,6 +44,7 @@ def check_command_line(*, is_train: bool) -> None:
     Raises:
         OptionError: naming the key that is wrong.
     """
+    _check_installed()
     parser = ArgumentParser(add_help=False)
     parser.add_argument("-opt", type=Path)
     parser.add_argument("--force_yml", nargs="+", default=[])
@@ -61,6 +63,12 @@ def options_at_fault() -> Iterator[None]:
         yield
     except ValueError as error:
         raise OptionError(str(error)) from error
+
+
+def _check_installed() -> None:
+    for package in ("basicsr", "yaml"):
+        if importlib.util.find_spec(package) is None:
+            raise OptionError(f"Training needs {package}: pip install 'vheatir[train]', with Python 3.10 to 3.12.")
 
 
 def _check_devices(num_gpu: object) -> None:
