@@ -30,7 +30,9 @@ if not HAS_BASICSR:
 
 import vheatir.test
 import vheatir.train
+from vheatir import basicsr_compat
 from vheatir.data.dataset import DegradedImageDataset
+from vheatir.data.sampler import EndlessSampler
 
 # ends the process as a power cut would, right behind the training state of step 4
 POWER_CUT = """
@@ -242,6 +244,31 @@ def test_a_named_state_is_resumed(folder: Path, monkeypatch: pytest.MonkeyPatch)
     state = f"path:resume_state={experiment / 'training_states' / '4.state'}"
     assert main(monkeypatch, vheatir.train, "-opt", path, "--force_yml", state) == 0
     assert same(load(experiment / "models" / "net_g_8.pth"), before)
+
+
+@pytest.mark.parametrize(
+    ("machine", "expected"),
+    [
+        ({"dist": False, "world_size": 1, "rank": 0, "num_gpu": 0}, (15, 0, 1)),  # 5 steps of one batch of 3
+        ({"dist": False, "world_size": 1, "rank": 0, "num_gpu": 2}, (30, 0, 1)),  # DataParallel: batches of 6
+        ({"dist": True, "world_size": 4, "rank": 3, "num_gpu": 1}, (60, 3, 4)),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_resuming_continues_where_all_processes_stopped(
+    monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], expected: tuple[int, int, int]
+) -> None:
+    samplers: list[EndlessSampler] = []
+
+    def build(*_: object, sampler: EndlessSampler, **__: object) -> list[object]:
+        samplers.append(sampler)
+        return []
+
+    monkeypatch.setattr(basicsr_compat, "build_dataloader", build)
+    options = training_options(datasets__train__phase="train", datasets__train__batch_size_per_gpu=3) | machine
+    vheatir.train._training_batches(options, 5)
+    (sampler,) = samplers
+    assert (sampler.start, sampler.rank, sampler.world_size) == expected
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])

@@ -320,6 +320,25 @@ def groups_of(network: VHeatIR) -> list[ResidualGroup]:
     return [group for group in network.groups if isinstance(group, ResidualGroup)]
 
 
+def test_blocks_groups_and_network_are_built_around_skips() -> None:
+    """Closed branches let everything pass; with a closed body only the shallow convolution is left."""
+    network, level = trained(downscale=1), torch.tensor([0.1, 0.3])
+    u = random_map(2, 8, 5, 6, dtype=torch.float32)
+    group = groups_of(network)[0]
+    for block in group.blocks:
+        for name in ("branch.project", "mlp.2"):
+            for parameter in block.get_submodule(name).parameters():
+                nn.init.zeros_(parameter)
+        x = u.permute(0, 2, 3, 1)
+        assert torch.equal(block(x, group.embedding(), None), x)
+    torch.testing.assert_close(group(u, None), u + group.conv(u))
+    for parameter in network.conv_after_body.parameters():
+        nn.init.zeros_(parameter)
+    image_and_level = torch.cat((image(5, 6), level[:, None, None, None].expand(2, 1, 5, 6)), dim=1)
+    shallow = network.conv_last(network.conv_first(image_and_level))
+    torch.testing.assert_close(network(image(5, 6), level), image(5, 6) + shallow)
+
+
 def test_windows_are_shifted_by_half_in_every_second_block() -> None:
     network = untrained(window=6, depths=(3, 2))
     shifts = [[block.get_submodule("branch.heat").shift for block in group.blocks] for group in groups_of(network)]

@@ -91,17 +91,17 @@ def train(root: Path) -> None:
     basicsr.copy_opt_file(arguments.opt, opt["path"]["experiments_root"])
     logger = _start_logger(opt, "train")
     with options_at_fault():
-        session = _build_session(opt, resume_state)
+        run = _build_training(opt, resume_state)
     try:
-        _run(session)
+        _run(run)
     finally:
-        if session.tb_logger is not None:
-            session.tb_logger.close()
-    logger.info(f"End of training after {session.iteration:,d} iterations.")
+        if run.tb_logger is not None:
+            run.tb_logger.close()
+    logger.info(f"End of training after {run.iteration:,d} iterations.")
 
 
 @dataclass
-class _Session:
+class _Training:
     """What one training run needs."""
 
     opt: dict[str, Any]
@@ -145,7 +145,7 @@ def _start_logger(opt: dict[str, Any], kind: str) -> logging.Logger:
     return logger
 
 
-def _build_session(opt: dict[str, Any], resume_state: dict[str, Any] | None) -> _Session:
+def _build_training(opt: dict[str, Any], resume_state: dict[str, Any] | None) -> _Training:
     from vheatir import basicsr_compat as basicsr
     from vheatir import registry  # noqa: F401  (makes this project's classes known to BasicSR)
 
@@ -162,7 +162,7 @@ def _build_session(opt: dict[str, Any], resume_state: dict[str, Any] | None) -> 
         logging.getLogger("basicsr").info(f"Resuming training from iteration {iteration:,d}.")
     tb_logger = _start_tb_logger(opt, fresh=resume_state is None)
     message_logger = basicsr.MessageLogger(opt, iteration + 1, tb_logger)
-    return _Session(opt, model, batches, val_loaders, message_logger, tb_logger, iteration)
+    return _Training(opt, model, batches, val_loaders, message_logger, tb_logger, iteration)
 
 
 def _start_tb_logger(opt: dict[str, Any], *, fresh: bool) -> Any:
@@ -194,60 +194,60 @@ def _training_batches(opt: dict[str, Any], iteration: int) -> Iterator[dict[str,
     return iter(loader)
 
 
-def _run(session: _Session) -> None:
+def _run(run: _Training) -> None:
     """Train until ``total_iter`` or until the schedule's time is used up; the last step is saved and validated."""
     from vheatir.basicsr_compat import AvgTimer
 
-    opt, model = session.opt, session.model
+    opt, model = run.opt, run.model
     total_iter = int(opt["train"]["total_iter"])
     timer, start = AvgTimer(), time.monotonic()
-    while session.iteration < total_iter and not model.out_of_time:
-        session.iteration += 1
-        data_time = _step(session)
+    while run.iteration < total_iter and not model.out_of_time:
+        run.iteration += 1
+        data_time = _step(run)
         timer.record()
-        is_last = session.iteration == total_iter or model.out_of_time
-        if session.iteration % opt["logger"]["print_freq"] == 0:
-            _log(session, timer.get_avg_time(), data_time)
-        if is_last or session.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
-            model.save(0, session.iteration)
-        if opt.get("val") is not None and (is_last or session.iteration % opt["val"]["val_freq"] == 0):
-            _validate(session)
+        is_last = run.iteration == total_iter or model.out_of_time
+        if run.iteration % opt["logger"]["print_freq"] == 0:
+            _log(run, timer.get_avg_time(), data_time)
+        if is_last or run.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
+            model.save(0, run.iteration)
+        if opt.get("val") is not None and (is_last or run.iteration % opt["val"]["val_freq"] == 0):
+            _validate(run)
         timer.start()
     model.save(-1, -1)
     logging.getLogger("basicsr").info(f"Trained for {time.monotonic() - start:.0f} s in this run.")
 
 
-def _step(session: _Session) -> float:
+def _step(run: _Training) -> float:
     """One step of training; returns the seconds spent waiting for data."""
-    session.model.update_learning_rate(session.iteration, warmup_iter=session.opt["train"].get("warmup_iter", -1))
+    run.model.update_learning_rate(run.iteration, warmup_iter=run.opt["train"].get("warmup_iter", -1))
     start = time.monotonic()
-    batch = next(session.batches)
+    batch = next(run.batches)
     data_time = time.monotonic() - start
-    session.model.feed_data(batch)
-    session.model.optimize_parameters(session.iteration)
+    run.model.feed_data(batch)
+    run.model.optimize_parameters(run.iteration)
     return data_time
 
 
-def _log(session: _Session, iteration_time: float, data_time: float) -> None:
-    session.message_logger(
+def _log(run: _Training, iteration_time: float, data_time: float) -> None:
+    run.message_logger(
         {
             "epoch": 0,
-            "iter": session.iteration,
-            "lrs": session.model.get_current_learning_rate(),
+            "iter": run.iteration,
+            "lrs": run.model.get_current_learning_rate(),
             "time": iteration_time,
             "data_time": data_time,
-            **session.model.get_current_log(),
+            **run.model.get_current_log(),
         }
     )
 
 
-def _validate(session: _Session) -> None:
+def _validate(run: _Training) -> None:
     """Validate; the random state stays as it is, so that a training resumed just before goes on alike."""
     from vheatir.models.random_state import get_random_state, set_random_state
 
     random_state = get_random_state()
-    for loader in session.val_loaders:
-        session.model.validation(loader, session.iteration, session.tb_logger, session.opt["val"]["save_img"])
+    for loader in run.val_loaders:
+        run.model.validation(loader, run.iteration, run.tb_logger, run.opt["val"]["save_img"])
     set_random_state(random_state)
 
 

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vheatir.ops import FrequencyValueEmbedding, HeatConduction2d
+from vheatir.ops import FrequencyValueEmbedding, HeatConduction2d, extend_by_edges, take_inner
 
 __all__ = ["HeatBlock", "HeatBranch", "ResidualGroup", "VHeatIR"]
 
@@ -202,8 +202,12 @@ class VHeatIR(nn.Module):
             raise ValueError("level_conductivity needs condition: true, the input that carries the level.")
         if in_chans not in (1, 3):
             raise ValueError(f"in_chans is 1 (gray) or 3 (RGB), not {in_chans}.")
-        if downscale < 1 or embed_dim < 1 or not depths or min(depths) < 1:
-            raise ValueError("downscale, embed_dim and every entry of depths must be 1 or more.")
+        if downscale < 1 or embed_dim < 1 or frequency_resolution < 1 or not depths or min(depths) < 1:
+            raise ValueError("downscale, embed_dim, frequency_resolution and every entry of depths are 1 or more.")
+        if not (mlp_ratio > 0 and img_range > 0):
+            raise ValueError(f"mlp_ratio and img_range are more than 0, not {mlp_ratio} and {img_range}.")
+        if resi_connection == "3conv" and embed_dim < 4:
+            raise ValueError(f'resi_connection "3conv" needs an embed_dim of 4 or more, not {embed_dim}.')
         self.hyper_parameters: dict[str, object] = {
             "in_chans": in_chans,
             "embed_dim": embed_dim,
@@ -283,7 +287,9 @@ class VHeatIR(nn.Module):
         folded = F.pixel_unshuffle(padded * self.img_range, self.downscale)
         residual = self._restore(folded.contiguous(memory_format=torch.channels_last), condition)
         restored = padded + F.pixel_shuffle(residual, self.downscale) / self.img_range
-        return restored[..., :height, :width]
+        if self.downscale == 1:
+            return restored
+        return take_inner(take_inner(restored, -2, 0, height), -1, 0, width)
 
     def _restore(self, folded: Tensor, condition: Tensor | None) -> Tensor:
         """Residual in the folded domain: (B, in_chans s^2, H/s, W/s) -> the same shape."""
@@ -307,8 +313,12 @@ class VHeatIR(nn.Module):
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Extend x (B, C, H, W) at the bottom and right by its own edge pixels to the next multiple."""
-    bottom, right = -x.shape[-2] % multiple, -x.shape[-1] % multiple
-    return F.pad(x, (0, right, 0, bottom), mode="replicate") if bottom or right else x
+    if multiple == 1:
+        return x
+    height, width = ((size + multiple - 1) // multiple * multiple for size in x.shape[-2:])
+    if not torch.compiler.is_compiling() and x.shape[-2:] == (height, width):
+        return x  # a graph for every size always extends, by nothing where nothing is needed
+    return extend_by_edges(extend_by_edges(x, -2, 0, height), -1, 0, width)
 
 
 def _connection(dim: int, kind: Connection) -> nn.Module:

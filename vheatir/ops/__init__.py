@@ -12,7 +12,7 @@ from vheatir.ops.conductivity import (
 from vheatir.ops.dct import dct2, dct_basis, idct2
 from vheatir.ops.heat import heat_conduction, heat_decay, squared_frequencies
 from vheatir.ops.operator import HeatConduction2d
-from vheatir.ops.windows import merge_windows, split_windows
+from vheatir.ops.windows import extend_by_edges, merge_windows, split_windows, take_inner
 
 __all__ = [
     "Conductivity",
@@ -21,6 +21,7 @@ __all__ = [
     "TensorCache",
     "dct2",
     "dct_basis",
+    "extend_by_edges",
     "heat_conduction",
     "heat_decay",
     "idct2",
@@ -29,4 +30,5 @@ __all__ = [
     "merge_windows",
     "split_windows",
     "squared_frequencies",
+    "take_inner",
 ]

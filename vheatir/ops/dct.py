@@ -70,9 +70,9 @@ def _build_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     n = torch.arange(size, dtype=torch.float64, device=device)
     # the angle's period is 4 N half-samples: reducing it first keeps the cosines exact for long signals
     half_samples = torch.remainder(n[:, None] * (2 * n[None, :] + 1), 4 * size)
-    basis = torch.cos(half_samples * (math.pi / (2 * size))) * math.sqrt(2 / size)
-    scale = torch.where(n == 0, math.sqrt(0.5), 1.0)
-    return (basis * scale[:, None]).to(dtype)
+    # tensors rather than Python numbers: exact in float64, and an exported graph keeps the size open
+    scale = torch.sqrt(torch.where(n == 0, torch.ones_like(n), torch.full_like(n, 2.0)) / size)
+    return (torch.cos(half_samples * math.pi / (2 * size)) * scale[:, None]).to(dtype)
 
 
 def _transform_rows(matrix: Tensor, x: Tensor) -> Tensor:

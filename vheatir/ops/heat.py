@@ -23,8 +23,8 @@ __all__ = ["heat_conduction", "heat_decay", "squared_frequencies"]
 
 def squared_frequencies(height: int, width: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """``w_n^2 + w_m^2`` for every cosine of an H x W grid, in square radians a pixel: shape (H, W)."""
-    rows = torch.arange(height, dtype=dtype, device=device) * (math.pi / height)
-    columns = torch.arange(width, dtype=dtype, device=device) * (math.pi / width)
+    rows = torch.arange(height, dtype=dtype, device=device) * math.pi / height
+    columns = torch.arange(width, dtype=dtype, device=device) * math.pi / width
     return rows[:, None].square() + columns[None, :].square()
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor
 
-__all__ = ["merge_windows", "split_windows"]
+__all__ = ["extend_by_edges", "merge_windows", "split_windows", "take_inner"]
 
 
 def split_windows(x: Tensor, window: int, shift: int) -> Tensor:
@@ -23,10 +23,10 @@ def split_windows(x: Tensor, window: int, shift: int) -> Tensor:
         Windows, shape (B * rows * columns, window, window, C), row-major within each map.
     """
     batch, height, width, channels = x.shape
-    bottom, right = (-(height + shift)) % window, (-(width + shift)) % window
-    padded = F.pad(x.permute(0, 3, 1, 2), (shift, right, shift, bottom), mode="replicate")
-    rows, columns = (height + shift + bottom) // window, (width + shift + right) // window
-    grid = padded.permute(0, 2, 3, 1).reshape(batch, rows, window, columns, window, channels)
+    rows, columns = _count(height, window, shift), _count(width, window, shift)
+    padded = extend_by_edges(x, 1, shift, rows * window)
+    padded = extend_by_edges(padded, 2, shift, columns * window)
+    grid = padded.reshape(batch, rows, window, columns, window, channels)
     return grid.transpose(2, 3).reshape(batch * rows * columns, window, window, channels)
 
 
@@ -43,7 +43,37 @@ def merge_windows(windows: Tensor, shift: int, height: int, width: int) -> Tenso
         The map, shape (B, H, W, C).
     """
     window, channels = windows.shape[1], windows.shape[3]
-    rows, columns = -(-(height + shift) // window), -(-(width + shift) // window)
+    rows, columns = _count(height, window, shift), _count(width, window, shift)
     grid = windows.reshape(-1, rows, columns, window, window, channels).transpose(2, 3)
     padded = grid.reshape(-1, rows * window, columns * window, channels)
-    return padded[:, shift : shift + height, shift : shift + width]
+    return take_inner(take_inner(padded, 1, shift, height), 2, shift, width)
+
+
+def extend_by_edges(x: Tensor, axis: int, before: int, length: int) -> Tensor:
+    """Repeat the first and last entries of an axis outwards.
+
+    By indices rather than ``torch.nn.functional.pad``, whose exported graph is bound to the size it was made with.
+
+    Args:
+        x: any shape.
+        axis: the axis to extend.
+        before: entries to add before the first.
+        length: of the axis afterwards.
+
+    Returns:
+        x with ``length`` entries along ``axis``.
+    """
+    position = torch.arange(length, device=x.device) - before
+    return x.index_select(axis, position.clamp(0, x.shape[axis] - 1))
+
+
+def take_inner(x: Tensor, axis: int, start: int, length: int) -> Tensor:
+    """Entries start to start + length of an axis: a view, or in an exported graph a copy bound to no size."""
+    if torch.compiler.is_compiling():
+        return x.index_select(axis, torch.arange(length, device=x.device) + start)
+    return x.narrow(axis, start, length)
+
+
+def _count(length: int, window: int, shift: int) -> int:
+    """Windows along an axis."""
+    return (length + shift + window - 1) // window
