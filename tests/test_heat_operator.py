@@ -293,6 +293,12 @@ def test_every_dtype_comes_back_close_to_float64(dtype: torch.dtype, tolerance: 
         torch.testing.assert_close(output.double(), exact, rtol=0, atol=tolerance)
 
 
+def test_float64_maps_are_conducted_in_float64_also_by_float32_weights() -> None:
+    layer, u = random_layer(dtype=torch.float32), random_map(2, 9, 12, 3)
+    decay = heat_decay(interpolate_spectrum(layer.conductivity().double(), 9, 12))
+    torch.testing.assert_close(layer(u), heat_conduction(u, decay), rtol=0, atol=1e-12)
+
+
 @every_option
 def test_autocast_decides_the_dtype_as_for_any_matrix_product(options: dict[str, Any]) -> None:
     layer, u = random_layer(dtype=torch.float32, **options), random_map(2, 9, 12, 3, dtype=torch.float32)
@@ -362,7 +368,7 @@ def test_forward_leaves_no_trace_in_the_module(options: dict[str, Any]) -> None:
 @every_option
 def test_inference_gives_what_training_gives(options: dict[str, Any]) -> None:
     layer, u = random_layer(dtype=torch.float32, **options), random_map(2, 9, 6, 3)
-    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):  # the coarse first, lest it be reused
         expected = layer(u.to(dtype), LEVELS)
         for context in (torch.no_grad(), torch.inference_mode()):
             with context:
@@ -385,6 +391,14 @@ def test_decays_are_kept_between_calls_of_inference(decays: TensorCache, monkeyp
     assert len(built) == len(decays) == 1
     layer(random_map(2, 4, 6, 3))  # training: the decay must carry a gradient
     assert len(built) == 2
+
+
+@pytest.mark.parametrize("name", ["content", "level"])
+def test_decays_of_single_images_are_not_kept(name: str, decays: TensorCache) -> None:
+    """They are hardly ever met again, and as many as the batch has images."""
+    with torch.no_grad():
+        random_layer(**OPTIONS[name])(random_map(2, 4, 6, 3), LEVELS)
+    assert len(decays) == 0
 
 
 def test_kept_decays_are_bounded_and_always_right(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -339,6 +339,32 @@ def test_blocks_groups_and_network_are_built_around_skips() -> None:
     torch.testing.assert_close(network(image(5, 6), level), image(5, 6) + shallow)
 
 
+@pytest.mark.parametrize(
+    ("option", "part"),
+    [
+        ("residual_step", "branch.heat.gain"),
+        ("content_conductivity", "branch.heat.content."),
+        ("level_conductivity", "branch.heat.level."),
+        ("gate", "branch.gate."),
+        ("output_norm", "branch.norm."),
+    ],
+)
+def test_each_switch_adds_its_part_to_every_block(option: str, part: str) -> None:
+    for switch in (False, True):
+        network = untrained(**{option: switch})
+        for group in groups_of(network):
+            for block in group.blocks:
+                assert any(name.startswith(part) for name in block.state_dict()) is switch
+
+
+def test_widths_follow_their_arguments() -> None:
+    shapes = {name: tuple(tensor.shape) for name, tensor in untrained(mlp_ratio=1.5, downscale=4).state_dict().items()}
+    assert shapes["groups.0.blocks.0.mlp.0.weight"] == (12, 8)
+    assert shapes["groups.0.embedding.weight"] == (5, 5, 8)  # frequency_resolution 4: five nodes a side
+    assert shapes["conv_first.weight"] == (8, 1 * 4 * 4 + 1, 3, 3)  # folded channels and the level
+    assert shapes["conv_last.weight"] == (16, 8, 3, 3)
+
+
 def test_windows_are_shifted_by_half_in_every_second_block() -> None:
     network = untrained(window=6, depths=(3, 2))
     shifts = [[block.get_submodule("branch.heat").shift for block in group.blocks] for group in groups_of(network)]
@@ -362,7 +388,7 @@ def test_groups_are_closed_by_the_named_connection(kind: str, convolutions: int)
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_named_configurations_build_and_restore(name: str) -> None:
-    with torch.device("meta"):
+    with torch.device("meta"), torch.no_grad():
         network = VHeatIR(in_chans=3, **CONFIGS[name])  # type: ignore[arg-type]
         output = network(torch.empty(1, 3, 33, 48), torch.empty(1))
     assert output.shape == (1, 3, 33, 48)
