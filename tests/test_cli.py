@@ -221,7 +221,7 @@ def test_files_without_a_quality_of_their_own_ask_for_one(source: Path, output: 
     put(source / "b.png", pixels(8, 8))
     assert run(source, output, *JPEG) == 1
     assert files_below(output) == ["a.png"]
-    assert f"{source / 'b.png'} is not a JPEG file that tells its quality: give --quality" in capsys.readouterr().err
+    assert f"{source / 'b.png'} shows no trace of JPEG compression: give --quality" in capsys.readouterr().err
 
 
 def test_an_unreadable_image_given_alone_is_bad_usage(source: Path, output: Path, capsys: Captured) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -28,7 +29,6 @@ import vheatir
 import vheatir.checkpoint
 from vheatir.inference.cli import main
 from vheatir.inference.images import read_image
-from vheatir.inference.noise import estimate_sigma
 
 Array = npt.NDArray[Any]
 Captured = pytest.CaptureFixture[str]
@@ -136,7 +136,7 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
         good[f"names/{name}"] = encoded(".png", pixels(5, 6))
     good["names/jpeg named.png"] = encoded(".jpg", pixels(8, 8, 3))
     good["names/png named.jpg"] = encoded(".png", pixels(8, 8, 3))
-    good["text.png"] = png_with(chunk(b"tEXt", b"Comment\0" + b"x" * 10_000_000))
+    good["text.png"] = png_with(chunk(b"tEXt", b"Comment\0" + b"x" * 100_000_000))
     good["garbage behind.jpg"] = encoded(".jpg", pixels(8, 8)) + b"garbage"
 
     bomb = bytearray(encoded(".png", pixels(8, 8)))
@@ -243,8 +243,6 @@ def test_orientation_is_applied_and_reset(source: Path, output: Path, how: int) 
 def test_profiles_and_alpha_are_kept(source: Path, output: Path, suffix: str, kind: str, mode: str) -> None:
     if kind == "WEBP" and mode in ("LA", "L"):
         pytest.skip("WebP has no gray")
-    if kind == "TIFF" and mode == "LA":
-        pytest.skip("written as RGBA: OpenCV has no gray TIFF with alpha")
     options: dict[str, Any] = {"lossless": True, "exact": True} if kind == "WEBP" else {}
     (source / f"a{suffix}").write_bytes(pillow(mode, kind, icc_profile=SRGB, **options))
     assert run(source, output, *DENOISE) == 0
@@ -345,43 +343,6 @@ def test_ten_thousand_files_are_planned(source: Path, output: Path, capsys: Capt
     assert len(capsys.readouterr().out.splitlines()) == 10_000
 
 
-# ------------------------------------------------------------------------------------------------------------ levels
-
-
-@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_noise_is_estimated(sigma: float, dtype: Any) -> None:
-    ramp = np.add.outer(np.arange(256.0), np.arange(256.0)) / 5 + 80
-    noisy = np.clip(ramp + np.random.default_rng(0).normal(0, sigma, ramp.shape), 0, 255)
-    scale = {np.uint8: 1, np.uint16: 257, np.float32: 1 / 255}[dtype]
-    (found,) = estimate_sigma((noisy * scale).astype(dtype))
-    assert found == pytest.approx(sigma, rel=0.06)
-
-
-def test_auto_is_what_was_estimated(source: Path, output: Path, tmp_path: Path, capsys: Captured) -> None:
-    noise = np.random.default_rng(0).normal(0, (5, 20, 10), (120, 120, 3))
-    image = np.rint(128 + noise).astype(np.uint8)
-    (source / "a.png").write_bytes(encoded(".png", image[..., ::-1]))
-    report = tmp_path / "out.json"
-    assert run(source, output, *DENOISE[:2], "--sigma", "auto", "--report", str(report)) == 0
-    (record,) = json.loads(report.read_text())
-    assert record["level"] == pytest.approx(np.sqrt((25 + 400 + 100) / 3), rel=0.05)
-    assert "(estimated, by channel 4.9, 19.4, 10.2)" in capsys.readouterr().out
-    expected = vheatir.restore(image, task="denoise", sigma=record["level"], device="cpu")
-    assert np.array_equal(read_image(output / "a.png").pixels, expected)
-    assert np.array_equal(vheatir.restore(image, task="denoise", sigma="auto", device="cpu"), expected)
-
-
-def test_strength_scales_the_level(source: Path, output: Path) -> None:
-    image = pixels(16, 16)
-    (source / "a.png").write_bytes(encoded(".png", image))
-    assert run(source, output, "--task", "denoise", "--sigma", "20", "--strength", "2", "--device", "cpu") == 0
-    expected = vheatir.restore(image, task="denoise", sigma=40, device="cpu")
-    assert np.array_equal(read_image(output / "a.png").pixels, expected)
-    jpeg = vheatir.Restorer("jpeg", device="cpu", strength=0.5).restore(image, quality=20)
-    assert np.array_equal(jpeg, vheatir.restore(image, task="jpeg", quality=60, device="cpu"))
-
-
 # ------------------------------------------------------------------------------------------------------------ looking
 
 
@@ -450,10 +411,12 @@ def test_a_killed_run_leaves_whole_files_and_a_rerun_the_rest(
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=30)
+    (running := output / f".vheatir-{socket.gethostname()}-{os.getpid()}-01234567.tmp").touch()
 
     assert [path.name for path in output.glob("*.png")] == ["0.png"]
     first = (output / "0.png").stat().st_mtime_ns
     assert run(source, output, *options, "--skip-existing") == 0
     assert sorted(path.name for path in output.glob("*.png")) == ["0.png", "1.png", "2.png", "3.png"]
     assert (output / "0.png").stat().st_mtime_ns == first
+    assert list(output.glob(".*")) == [running]  # what the killed process left is gone, what another one writes is not
     assert all(read_image(path).pixels.shape == (8, 8) for path in output.glob("*.png"))

@@ -17,7 +17,6 @@ import skimage.data
 from numpy.typing import NDArray
 
 from vheatir.data.prepare.checks import Finding, check_images
-from vheatir.data.prepare.jpeg_trace import estimate_jpeg_quality
 from vheatir.data.prepare.lmdb_writer import lmdb_key, write_lmdb
 from vheatir.data.prepare.overlap import MAX_DISTANCE, BenchmarkIndex
 from vheatir.data.prepare.phash import hamming_distance, hash_orientations, perceptual_hash
@@ -183,29 +182,6 @@ def test_an_unreadable_benchmark_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"a\.png cannot be read"):
         BenchmarkIndex([tmp_path / "a.png"])
-
-
-# ------------------------------------------------------------------------------------------------ traces of JPEG
-
-
-@pytest.mark.parametrize("quality", [20, 50, 75, 90])
-@pytest.mark.parametrize("photo", [skimage.data.astronaut, skimage.data.coffee], ids=["astronaut", "coffee"])
-def test_the_quality_of_a_compressed_image_is_read_from_its_pixels(photo: Callable[[], Image], quality: int) -> None:
-    assert estimate_jpeg_quality(to_luma(jpeg(photo(), quality))) == quality
-
-
-def test_compression_shows_after_saving_at_high_quality() -> None:
-    assert estimate_jpeg_quality(to_luma(jpeg(jpeg(skimage.data.astronaut(), 70), 96))) == 70
-
-
-def test_clean_images_show_no_compression() -> None:
-    images = [skimage.data.astronaut(), skimage.data.camera(), skimage.data.coffee(), add_noise(skimage.data.chelsea())]
-    assert [estimate_jpeg_quality(to_luma(image)) for image in images] == [None] * 4
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (64, 64)])
-def test_images_without_content_show_no_compression(shape: tuple[int, int]) -> None:
-    assert estimate_jpeg_quality(np.full(shape, 77, np.uint8)) is None
 
 
 # ---------------------------------------------------------------------------------------------------------- checks

@@ -461,3 +461,48 @@ def test_bundled_weights_cover_the_promised_levels() -> None:
         for colour in ("gray", "color"):
             model = vheatir.load_model(f"{degradation}-{colour}")
             assert (model.level_min, model.level_max) == levels
+
+
+@pytest.mark.usefixtures("bundled")
+@pytest.mark.parametrize("level", [{"task": "denoise", "sigma": 20}, {"task": "jpeg", "quality": 30}])
+def test_many_images_come_back_in_order_as_if_alone(level: dict[str, Any]) -> None:
+    rng = np.random.default_rng(0)
+    shapes = [(5, 6), (5, 6, 3), (70, 80), (5, 6), (6, 5), (5, 6, 3), (5, 6, 1)] + [(8, 8)] * 20
+    images = [(rng.random(shape) * 255).astype(np.uint8) for shape in shapes]
+    images[3] = images[3].astype(np.float32) / 255
+    images[5][..., 1:] = images[5][..., :1]  # gray in three channels
+    restorer = vheatir.Restorer(level["task"], device="cpu")
+    rest = {name: value for name, value in level.items() if name != "task"}
+    for image, together in zip(images, restorer.restore_many(images, **rest), strict=True):
+        alone = restorer.restore(image, **rest)
+        assert (together.dtype, together.shape) == (image.dtype, image.shape)
+        np.testing.assert_allclose(together.astype(float), alone, atol=1e-5 if image.dtype == np.float32 else 1)
+        assert np.mean(together != alone) < 0.02 or image.dtype == np.float32  # rounding at the half
+
+
+def test_small_images_of_one_kind_go_together() -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+        def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+            sizes.append(tuple(x.shape))
+            return x
+
+    model = RestorationNetwork(Counting(), WeightsHeader("denoise-gray", 0.0, 55.0, {}, {}, "CC0-1.0"))
+    shapes = [(8, 8)] * 18 + [(100, 100)] * 2
+    vheatir.Restorer("denoise", model=model).restore_many([np.zeros(shape, np.uint8) for shape in shapes], sigma=5)
+    assert sizes == [(16, 1, 8, 8), (2, 1, 8, 8), (1, 1, 100, 100), (1, 1, 100, 100)]
+
+
+@pytest.mark.parametrize("task", ["denoise-gray", "denoise-color"])
+@pytest.mark.parametrize("name", ["camera", "astronaut", "coffee", "chelsea"])
+def test_bundled_weights_leave_clean_images_alone(task: Task, name: str) -> None:
+    image = getattr(skimage.data, name)()[100:260, 120:300]
+    gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    clean = gray if task == "denoise-gray" else np.stack((gray,) * 3, -1) if image.ndim == 2 else image
+    restored = vheatir.restore(clean, task="denoise", sigma=0, model=task, device="cpu")
+    assert np.abs(restored.astype(float) - clean).mean() < 1

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "remove_stale"]
+
+_NAME = re.compile(r"\.vheatir-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}\.tmp")
 
 
 @contextmanager
@@ -17,9 +21,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     Whatever ends the block early, Ctrl-C included, removes the temporary file and leaves ``path`` as it was.
     """
-    temporary = path.with_name(f".vheatir-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".vheatir-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporary files that processes of this machine left in a folder when they were killed.
+
+    Those of running processes stay, as do those of other machines that write into the same folder.
+    """
+    if os.name != "posix":  # elsewhere signal 0 does more than ask
+        return
+    for entry in folder.glob(".vheatir-*.tmp"):
+        name = _NAME.fullmatch(entry.name)
+        if name is not None and name["host"] == socket.gethostname() and not _is_running(int(name["process"])):
+            entry.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # signal 0: asks only
+    except ProcessLookupError:
+        return False
+    except OSError:  # it runs, and is another user's
+        return True
+    return True

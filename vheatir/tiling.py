@@ -153,7 +153,7 @@ def _restore_band(
 
 
 def _ramps(starts: list[int], stops: list[int]) -> list[Tensor]:
-    """Windows (raised cosines where neighbours overlap, 1 elsewhere) of the tiles of one axis."""
+    """Windows (a smooth rise where neighbours overlap, 1 elsewhere) of the tiles of one axis."""
     ramps = []
     for index, (start, stop) in enumerate(zip(starts, stops, strict=True)):
         ramp = torch.ones(stop - start, dtype=torch.float64)
@@ -168,9 +168,12 @@ def _ramps(starts: list[int], stops: list[int]) -> list[Tensor]:
 
 
 def _rise(length: int) -> Tensor:
-    """sin^2 from 0 to 1, sampled at pixel centres, so that it and its mirror image sum to 1."""
+    """From 0 to 1 over an overlap: sin^2 in its middle half, sampled at pixel centres; it and its mirror sum to 1.
+
+    The outer quarters are left to the neighbour alone: a tile is least like the whole image next to its own edges.
+    """
     position = (torch.arange(length, dtype=torch.float64) + 0.5) / max(length, 1)
-    return torch.sin(position * (math.pi / 2)).square()
+    return torch.sin((2 * position - 0.5).clamp(0, 1) * (math.pi / 2)).square()
 
 
 def _up(length: int) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vheatir import Restorer
-from vheatir.inference.runner import OVERLAP
+from vheatir.inference.runner import tile_overlap
 from vheatir.tiling import axis_tiles
 
 Array = npt.NDArray[Any]
@@ -44,7 +44,7 @@ def main() -> None:
     for tile in arguments.tiles:
         tiled, seconds = _restore(arguments.model, noisy, arguments.sigma, tile)
         changes = [np.abs(one - other) * 255 for one, other in zip(tiled, whole, strict=True)]
-        joints = max(float(change[_joints(change.shape, tile)].max(initial=0.0)) for change in changes)
+        joints = max(float(change[_joints(change.shape, tile, arguments.sigma)].max(initial=0.0)) for change in changes)
         anywhere = max(float(change.max()) for change in changes)
         print(f"| {tile} | {_psnr(tiled, images):.3f} | {seconds:.1f} | {anywhere:.2f}, {joints:.2f} |", flush=True)
 
@@ -74,11 +74,11 @@ def _psnr(restored: Sequence[Array], clean: Sequence[Array]) -> float:
     return float(np.mean([-10 * np.log10(error) for error in errors]))
 
 
-def _joints(shape: tuple[int, ...], tile: int) -> npt.NDArray[np.bool_]:
+def _joints(shape: tuple[int, ...], tile: int, sigma: float) -> npt.NDArray[np.bool_]:
     """Pixels within 16 of the centre of an overlap."""
     near = np.zeros(shape, dtype=bool)
     for axis, length in enumerate(shape):
-        pieces = axis_tiles(length, tile, min(OVERLAP, tile // 2))
+        pieces = axis_tiles(length, tile, min(tile_overlap("denoise", sigma), tile // 2))
         for one, other in pairwise(pieces):
             centre = (one.stop + other.start) // 2
             near[(slice(None),) * axis + (slice(max(0, centre - 16), centre + 16),)] = True

@@ -64,13 +64,15 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_levels(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sigma",
-        type=_number_or_auto,
-        help="denoise: standard deviation of the noise, in 8-bit units (0 to 55), or auto to estimate it",
+        type=_sigma,
+        help="denoise: standard deviation of the noise, in 8-bit units (0 to 55), or R,G,B with one for each channel, "
+        "or auto to estimate it",
     )
     parser.add_argument(
         "--quality",
         type=_number_or_auto,
-        help="jpeg: quality the images were saved with, 1 to 100, or auto to read it from each JPEG file (default)",
+        help="jpeg: quality the images were saved with, 1 to 100, or auto to read it from each JPEG file, and to look "
+        "for traces of (earlier) compression in the pixels of all files (default)",
     )
     parser.add_argument("--strength", type=float, default=1.0, help="factor of the level (default: 1)")
 
@@ -112,6 +114,10 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _number_or_auto(text: str) -> float | str:
     return text if text == "auto" else float(text)
+
+
+def _sigma(text: str) -> float | str | tuple[float, ...]:
+    return tuple(map(float, text.split(","))) if "," in text else _number_or_auto(text)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

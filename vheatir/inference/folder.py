@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vheatir.atomic import atomic_path
+from vheatir.atomic import atomic_path, remove_stale
 from vheatir.inference.compare import comparison
 from vheatir.inference.images import Image, ImageError, write_image
+from vheatir.inference.levels import Sigma
 from vheatir.inference.memory import is_out_of_memory
 from vheatir.inference.paths import Job
 from vheatir.inference.restorer import Auto, FileResult, Restorer
@@ -30,8 +31,8 @@ class Settings:
 
     Attributes:
         restorer: what restores them.
-        sigma: standard deviation of the noise in 8-bit units or "auto", for "denoise".
-        quality: JPEG quality; None means each file's own.
+        sigma: standard deviation of the noise in 8-bit units, one or three, or "auto", for "denoise".
+        quality: JPEG quality; None or "auto" means each file's own.
         quality_out: quality of JPEG results.
         max_megapixels: larger files are refused; None means the default.
         skip_existing: leave out files whose result exists.
@@ -39,8 +40,8 @@ class Settings:
     """
 
     restorer: Restorer
-    sigma: float | Auto | None = None
-    quality: float | None = None
+    sigma: Sigma | Auto | None = None
+    quality: float | Auto | None = None
     quality_out: int | None = None
     max_megapixels: float | None = None
     skip_existing: bool = False
@@ -80,8 +81,12 @@ class FileReport:
 
 def restore_files(jobs: Iterable[Job], settings: Settings) -> Iterator[FileReport]:
     """Restore each file in turn and report on it; no failure of a file goes further than its report."""
+    tidied: set[Path] = set()
     for job in jobs:
         start = time.perf_counter()
+        if job.destination.parent not in tidied:  # what an earlier, killed run left there
+            tidied.add(job.destination.parent)
+            remove_stale(job.destination.parent)
         try:
             report = _restore_file(job, settings)
         except Exception as error:  # whatever is wrong with this file, the next one may be well

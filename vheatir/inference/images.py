@@ -28,10 +28,10 @@ from vheatir.inference.metadata import (
     encode_gray_alpha_png,
     orientation,
     turned_upright,
-    with_icc_in_tiff,
     with_upright_tag,
 )
 from vheatir.inference.paths import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
+from vheatir.inference.tiff import encode_gray_alpha_tiff, exif_of_tiff, with_metadata
 
 __all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "read_image", "write_image"]
 
@@ -114,7 +114,7 @@ def write_image(path: Path, image: Image, *, quality: int | None = None) -> None
 
     Args:
         path: the file.
-        image: what to write; EXIF data and ICC profile are embedded (a BMP holds neither, a TIFF no EXIF data).
+        image: what to write; EXIF data and ICC profile are embedded (a BMP holds neither).
         quality: of a JPEG, 1 to 100; needed for one.
 
     Raises:
@@ -174,8 +174,8 @@ def _read_tiff(path: Path, data: bytes, max_megapixels: float) -> Image:
     if photometric in _LAB_PHOTOMETRICS:
         raise ImageError(f"{path} holds Lab colours; save it as gray, RGB or RGBA first.")
     if photometric == _SEPARATED or (photometric in _GRAY_PHOTOMETRICS and samples == 2):
-        return _with_pillow(path, opened)
-    return replace(_with_opencv(path, data), icc=header.info.get("icc_profile"))
+        return replace(_with_pillow(path, opened), exif=exif_of_tiff(data))
+    return replace(_with_opencv(path, data), icc=header.info.get("icc_profile"), exif=exif_of_tiff(data))
 
 
 def _with_opencv(path: Path, data: bytes) -> Image:
@@ -264,10 +264,12 @@ def _refuse_unfit(path: Path, suffix: str, image: Image, quality: int | None) ->
 
 def _encode(suffix: str, image: Image, quality: int | None) -> Any:
     """The encoded file as something of bytes; None if OpenCV cannot."""
+    if suffix in (".tif", ".tiff"):
+        return _encode_tiff(image)
     if suffix == ".png" and image.pixels.ndim == 2 and image.alpha is not None:
         return encode_gray_alpha_png(image.pixels, image.alpha, exif=image.exif, icc=image.icc)
     kinds = {cv2.IMAGE_METADATA_EXIF: image.exif, cv2.IMAGE_METADATA_ICCP: image.icc}
-    present = {} if suffix in (".tif", ".tiff", ".bmp") else {kind: block for kind, block in kinds.items() if block}
+    present = {} if suffix == ".bmp" else {kind: block for kind, block in kinds.items() if block}
     well, encoded = cv2.imencodeWithMetadata(
         ".jpg" if suffix in JPEG_SUFFIXES else suffix,
         _to_bgr(image),
@@ -275,11 +277,18 @@ def _encode(suffix: str, image: Image, quality: int | None) -> Any:
         [np.frombuffer(block, np.uint8)[None] for block in present.values()],
         _encoder_options(suffix, quality),
     )
-    if not well:
-        return None
-    if suffix in (".tif", ".tiff") and image.icc is not None:
-        return with_icc_in_tiff(encoded.tobytes(), image.icc)
-    return encoded.data
+    return encoded.data if well else None
+
+
+def _encode_tiff(image: Image) -> bytes | None:
+    if image.pixels.ndim == 2 and image.alpha is not None:
+        plain = encode_gray_alpha_tiff(image.pixels, image.alpha)
+    else:
+        well, encoded = cv2.imencode(".tif", _to_bgr(image))
+        if not well:
+            return None
+        plain = encoded.tobytes()
+    return with_metadata(plain, exif=image.exif, icc=image.icc) if image.exif or image.icc else plain
 
 
 def _to_bgr(image: Image) -> Array:

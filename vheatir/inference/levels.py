@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 from vheatir.checkpoint import LEVEL_LIMITS, Degradation, WeightsHeader
 
-__all__ = ["check_level", "scaled_level", "trained_level"]
+__all__ = ["Sigma", "check_level", "mean_sigma", "scaled_level", "trained_level"]
 
 logger = logging.getLogger(__name__)
+
+
+#: standard deviation of the noise in 8-bit units: one for all channels, or one for each of R, G, B
+Sigma: TypeAlias = float | Sequence[float]
+
+
+def mean_sigma(channels: Sequence[float]) -> float:
+    """Return the level for noise that differs between the channels: the root mean square.
+
+    Measured against running each channel at its own level, and against channels scaled to equal noise:
+    docs/levels.md.
+
+    Raises:
+        ValueError: if there are neither one nor three channels.
+    """
+    if len(channels) not in (1, 3):
+        raise ValueError(f"sigma is one number, or three for R, G and B, not {len(channels)}.")
+    return math.sqrt(sum(sigma**2 for sigma in channels) / len(channels))
 
 
 def check_level(degradation: Degradation, level: float) -> None:

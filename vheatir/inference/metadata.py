@@ -1,4 +1,4 @@
-"""EXIF orientation, and metadata in the two containers that OpenCV writes without: TIFF, and PNG of gray with alpha."""
+"""EXIF orientation, and the PNG of gray with alpha, which OpenCV does not write."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["encode_gray_alpha_png", "orientation", "turned_upright", "with_icc_in_tiff", "with_upright_tag"]
+__all__ = ["encode_gray_alpha_png", "orientation", "turned_upright", "with_upright_tag"]
 
 Array = npt.NDArray[Any]
 
 _ORIENTATION: Final = 0x0112
-_ICC_PROFILE: Final = 34675
-_UNDEFINED: Final = 7
 
 
 def orientation(exif: bytes | None) -> int:
@@ -52,25 +50,6 @@ _FLIPS: Final = {
     7: (True, True),
     8: (True, False),
 }
-
-
-def with_icc_in_tiff(data: bytes, icc: bytes) -> bytes:
-    """Return a little-endian classic TIFF of one page with an ICC profile: both are appended, with a new directory.
-
-    Raises:
-        ValueError: if it is another kind of TIFF.
-    """
-    if not data.startswith(b"II*\0"):
-        raise ValueError("not a little-endian classic TIFF")
-    at = int.from_bytes(data[4:8], "little")
-    count = int.from_bytes(data[at : at + 2], "little")
-    entries = [data[at + 2 + 12 * index :][:12] for index in range(count)]
-    body = data + b"\0" * (len(data) % 2)
-    entries.append(struct.pack("<HHII", _ICC_PROFILE, _UNDEFINED, len(icc), len(body)))
-    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
-    body += icc + b"\0" * (len(icc) % 2)
-    directory = struct.pack("<H", len(entries)) + b"".join(entries) + b"\0" * 4
-    return body[:4] + struct.pack("<I", len(body)) + body[8:] + directory
 
 
 def encode_gray_alpha_png(gray: Array, alpha: Array, *, exif: bytes | None, icc: bytes | None) -> bytes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
@@ -22,7 +22,8 @@ from vheatir.checkpoint import Degradation
 from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
 from vheatir.inference.compute import Precision, check_precision, select_device
 from vheatir.inference.images import Image, ImageError, read_image, write_image
-from vheatir.inference.levels import scaled_level, trained_level
+from vheatir.inference.jpeg_trace import lowest_jpeg_quality
+from vheatir.inference.levels import Sigma, mean_sigma, scaled_level, trained_level
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.noise import estimate_sigma
@@ -33,6 +34,13 @@ __all__ = ["FileResult", "RestorationError", "Restorer", "restore"]
 logger = logging.getLogger(__name__)
 
 Auto = Literal["auto"]
+
+#: images of at most so many pixels are restored in batches of so many: see Restorer.restore_many
+_BATCH_PIXELS: Final = 64 * 64
+_BATCH: Final = 16
+
+#: a quality found in the pixels may differ by so much from the one that a file was saved with
+_TRACE_TOLERANCE: Final = 2
 
 #: side of a tile if nothing else is asked and memory allows: see docs/tiling.md
 DEFAULT_TILE: Final = 256
@@ -107,35 +115,75 @@ class Restorer:
         self._device = device
 
     def restore(
-        self, image: ImageLike, *, sigma: float | Auto | None = None, quality: float | None = None
+        self, image: ImageLike, *, sigma: Sigma | Auto | None = None, quality: float | Auto | None = None
     ) -> ImageLike:
         """Restore an image, or a batch of one size.
 
         Args:
             image: array (H, W), (H, W, 1) or (H, W, 3), RGB, of uint8, uint16 or float in [0, 1]; or float tensor
                 (C, H, W) or (B, C, H, W) in [0, 1].
-            sigma: for "denoise": standard deviation of the noise in 8-bit units, within the trained range; or "auto"
-                to estimate it (arrays only).
+            sigma: for "denoise": standard deviation of the noise in 8-bit units, within the trained range; or one for
+                each of the channels R, G and B, of which the root mean square is used; or "auto" to estimate it
+                (arrays only).
             quality: for "jpeg": quality the JPEG was saved with, 1 to 100; outside the model's trained range the
-                nearest trained quality is used, and logged.
+                nearest trained quality is used, and logged; or "auto" to estimate it from the traces in the pixels
+                (arrays only).
 
         Returns:
             The restored image: same kind, dtype, shape and device, clamped to the range and rounded.
 
         Raises:
-            ValueError: if an argument is missing, out of range, or unfit for the others (CheckpointError is one).
+            ValueError: if an argument is missing, out of range, or unfit for the others (CheckpointError is one);
+                or if no quality is found.
             TypeError: if the image's type is not one of those above.
             RestorationError: if the result is not finite in fp32 either.
         """
-        return self._restore(image, self._array_level(image, sigma, quality))[0]
+        return self._restore(image, self._array_level(image, sigma, quality)[0])[0]
+
+    def restore_many(
+        self,
+        images: Sequence[npt.NDArray[Any]],
+        *,
+        sigma: Sigma | Auto | None = None,
+        quality: float | Auto | None = None,
+    ) -> list[npt.NDArray[Any]]:
+        """Restore arrays; small ones of one shape and level go through the network together.
+
+        Together where that is faster: on a CPU, batches of 32 x 32 pixels take 0.4 times as long as single images, but
+        1.3 times from 128 x 128 on.
+
+        Args:
+            images: arrays as :meth:`restore` takes them, of any shapes and types.
+            sigma: as for :meth:`restore`, for all images; "auto" estimates each one's own.
+            quality: the same.
+
+        Returns:
+            The restored images, in their order.
+
+        Raises:
+            ValueError: as for :meth:`restore`, before anything is restored.
+        """
+        levels = [self._array_level(image, sigma, quality)[0] for image in images]
+        canvases = [canvas_of(image) for image in images]
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for index, (canvas, level) in enumerate(zip(canvases, levels, strict=True)):
+            kind = (canvas.height, canvas.width, canvas.channels, canvas.has_equal_channels, level)
+            is_small = canvas.height * canvas.width <= _BATCH_PIXELS
+            groups.setdefault(kind if is_small else (index,), []).append(index)
+        device = self._chosen_device(None)
+        for indices in groups.values():
+            for start in range(0, len(indices), _BATCH):
+                batch = [canvases[index] for index in indices[start : start + _BATCH]]
+                self._restore_canvases(batch, levels[indices[0]], device)
+        return [canvas.result for canvas in canvases]
 
     def restore_file(
         self,
         source: str | Path,
         destination: str | Path,
         *,
-        sigma: float | Auto | None = None,
-        quality: float | None = None,
+        sigma: Sigma | Auto | None = None,
+        quality: float | Auto | None = None,
         quality_out: int | None = None,
         max_megapixels: float | None = None,
     ) -> FileResult:
@@ -145,7 +193,8 @@ class Restorer:
             source: image to read.
             destination: file to write, in the format of its suffix; its folder must exist.
             sigma: as for :meth:`restore`.
-            quality: as for :meth:`restore`; None means the file's own, if it is a JPEG file.
+            quality: as for :meth:`restore`; "auto" and None mean the file's own if it is a JPEG file, or a lower one
+                that its pixels show a trace of: images are often compressed more than once.
             quality_out: quality of a JPEG destination, 1 to 100.
             max_megapixels: larger images are refused; None means the default of ``read_image``.
 
@@ -162,7 +211,7 @@ class Restorer:
         write_image(Path(destination), restored, quality=quality_out)
         return FileResult(level, found, restored, image.upright(), tiles)
 
-    def check(self, level: float | Auto | None = None) -> None:
+    def check(self, level: Sigma | Auto | None = None) -> None:
         """Load the models that files will need, and refuse what no file could be restored with.
 
         Args:
@@ -176,17 +225,24 @@ class Restorer:
         for is_gray in (True, False):
             header = self._chosen_model(is_gray, device).header
             if level is not None and level != "auto":
-                trained_level(header, level)
+                trained_level(header, mean_sigma(level) if isinstance(level, Sequence) else level)
 
     def _restore(self, image: ImageLike, level: float) -> tuple[ImageLike, int]:
         """The result, and in how many pieces it was computed."""
         canvas = canvas_of(image)
-        model = self._chosen_model(canvas.has_equal_channels, self._chosen_device(image))
-        _check_channels(model, canvas)
+        pieces = self._restore_canvases([canvas], level, self._chosen_device(image))
+        result: Any = canvas.result
+        return result, pieces
+
+    def _restore_canvases(self, canvases: Sequence[Canvas], level: float, device: torch.device) -> int:
+        """Restore one image, or several of one size that fit into a tile, and return in how many pieces."""
+        first = canvases[0]
+        model = self._chosen_model(first.has_equal_channels, device)
+        _check_channels(model, first)
         device = next(model.parameters()).device
         check_precision(self.precision, device)
         used = scaled_level(model.header, trained_level(model.header, level), self.strength)
-        tile = min(DEFAULT_TILE, largest_tile(model.network, device, images=canvas.batch))
+        tile = min(DEFAULT_TILE, largest_tile(model.network, device, images=len(canvases) * first.batch))
         runner = TileRunner(
             model,
             used,
@@ -194,9 +250,11 @@ class Restorer:
             tile=tile if self.tile == "auto" else self.tile,
             ensemble=self.ensemble,
         )
-        runner.restore(canvas)
-        result: Any = canvas.result
-        return result, runner.passes
+        if len(canvases) == 1:
+            runner.restore(first)
+        else:
+            runner.restore_batch(canvases)
+        return runner.passes
 
     def _chosen_device(self, image: npt.NDArray[Any] | Tensor | None) -> torch.device:
         if isinstance(self._model, RestorationNetwork):
@@ -215,38 +273,41 @@ class Restorer:
         return loaded
 
     def _array_level(
-        self, image: npt.NDArray[Any] | Tensor, sigma: float | Auto | None, quality: float | None
-    ) -> float:
+        self, image: npt.NDArray[Any] | Tensor, sigma: Sigma | Auto | None, quality: float | Auto | None
+    ) -> tuple[float, str]:
+        """The level of an array or a tensor, and how it was found if it was not given."""
         if self.task == "denoise":
             if sigma is None or quality is not None:
                 raise ValueError(
                     'Task "denoise" takes sigma, the noise\'s standard deviation in 8-bit units, and no quality.'
                 )
-            if sigma != "auto":
-                return sigma
-            if isinstance(image, Tensor):
-                raise ValueError('sigma="auto" is for arrays; give the sigma of a tensor.')
-            return self._estimated_sigma(image)[0]
+            return self._estimated_sigma(_array(image, "sigma")) if sigma == "auto" else _given_sigma(sigma)
         if quality is None or sigma is not None:
-            raise ValueError('Task "jpeg" takes quality, 1 to 100, which an array does not tell, and no sigma.')
-        return quality
+            raise ValueError('Task "jpeg" takes quality, 1 to 100 or "auto", and no sigma.')
+        if quality != "auto":
+            return quality, ""
+        traced = lowest_jpeg_quality(_array(image, "quality"))
+        if traced is None:
+            raise ValueError("The image shows no trace of JPEG compression; give its quality, 1 to 100.")
+        return traced, "estimated"
 
     def _file_level(
-        self, path: Path, image: Image, sigma: float | Auto | None, quality: float | None
+        self, path: Path, image: Image, sigma: Sigma | Auto | None, quality: float | Auto | None
     ) -> tuple[float, str]:
         """The level of a file, and how it was found if it was not given."""
-        if self.task == "denoise" and sigma == "auto":
-            return self._estimated_sigma(image.pixels)
-        if self.task == "jpeg" and sigma is None and quality is None:
-            if image.jpeg_quality is None:
-                raise ImageError(f"{path} is not a JPEG file that tells its quality: give --quality, 1 to 100, for it.")
-            return image.jpeg_quality, "read from the file"
-        return self._array_level(image.pixels, sigma, quality), ""
+        if self.task == "denoise" or sigma is not None or quality not in (None, "auto"):
+            return self._array_level(image.pixels, sigma, quality)
+        own, traced = image.jpeg_quality, lowest_jpeg_quality(image.pixels)
+        if traced is not None and (own is None or traced < own - _TRACE_TOLERANCE):
+            return traced, "estimated" if own is None else f"estimated, of an earlier compression than the file's {own}"
+        if own is None:
+            raise ImageError(f"{path} shows no trace of JPEG compression: give --quality, 1 to 100, for it.")
+        return own, "read from the file"
 
     def _estimated_sigma(self, pixels: npt.NDArray[Any]) -> tuple[float, str]:
         """Root mean square of the channels' estimates, within the range that the model was trained for."""
         channels = estimate_sigma(pixels)
-        estimate = round(float(np.sqrt(np.mean(np.square(channels)))), 1)
+        estimate = round(mean_sigma(channels), 1)
         model = self._chosen_model(len(channels) == 1, self._chosen_device(None))
         level = min(max(estimate, model.level_min), model.level_max)
         parts = "" if len(channels) == 1 else f", by channel {', '.join(f'{part:.1f}' for part in channels)}"
@@ -258,8 +319,8 @@ def restore(
     image: ImageLike,
     *,
     task: Degradation,
-    sigma: float | Auto | None = None,
-    quality: float | None = None,
+    sigma: Sigma | Auto | None = None,
+    quality: float | Auto | None = None,
     device: str | torch.device | None = None,
     model: str | Path | RestorationNetwork | None = None,
     precision: Precision = "fp32",
@@ -271,6 +332,18 @@ def restore(
     """
     restorer = Restorer(task, model=model, device=device, precision=precision)
     return restorer.restore(image, sigma=sigma, quality=quality)
+
+
+def _array(image: npt.NDArray[Any] | Tensor, name: str) -> npt.NDArray[Any]:
+    if isinstance(image, Tensor):
+        raise ValueError(f'{name}="auto" is for arrays; give the {name} of a tensor.')
+    return image
+
+
+def _given_sigma(sigma: Sigma) -> tuple[float, str]:
+    if not isinstance(sigma, Sequence):
+        return sigma, ""
+    return mean_sigma(sigma), f"of channels {', '.join(f'{part:g}' for part in sigma)}"
 
 
 def _check_channels(model: RestorationNetwork, canvas: Canvas) -> None:
