@@ -318,3 +318,17 @@ def test_studio_swing_of_training_crops() -> None:
 def test_impossible_compression(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         JpegCompression(**options)
+
+
+def test_qualities_drawn_evenly_in_the_logarithm() -> None:
+    rng, crop = np.random.default_rng(0), np.zeros((8, 8), np.uint8)
+    even, logarithmic = JpegCompression(10, 80), JpegCompression(10, 80, log_quality=True)
+    drawn = {
+        name: np.array([100 - 100 * draw(crop, rng)[2] for _ in range(3000)])
+        for name, draw in (("even", even), ("log", logarithmic))
+    }
+    assert [(round(q.min()), round(q.max())) for q in drawn.values()] == [(10, 80)] * 2
+    # as many in 10 to 19, 20 to 39 and 40 to 80: each doubles the quality
+    shares = np.histogram(drawn["log"], bins=(9.5, 19.5, 39.5, 80.5))[0] / 3000
+    np.testing.assert_allclose(shares, np.log([2, 2, 81 / 40]) / np.log(8.1), atol=0.03)
+    assert np.mean(drawn["even"] < 39.5) == pytest.approx(30 / 71, abs=0.03)

@@ -420,3 +420,17 @@ def test_a_killed_run_leaves_whole_files_and_a_rerun_the_rest(
     assert (output / "0.png").stat().st_mtime_ns == first
     assert list(output.glob(".*")) == [running]  # what the killed process left is gone, what another one writes is not
     assert all(read_image(path).pixels.shape == (8, 8) for path in output.glob("*.png"))
+
+
+def test_results_may_lie_within_the_input_if_asked(source: Path, capsys: Captured) -> None:
+    (source / "sub").mkdir()
+    for name in ("a.png", "sub/out.png"):
+        (source / name).write_bytes(encoded(".png", pixels(8, 8)))
+    inner = source / "sub" / "out"
+    assert run(source, inner, *DENOISE) == 2
+    assert "or, for one below it, --output-inside" in capsys.readouterr().err
+    for _ in range(2):  # the second run does not take results for inputs
+        assert run(source, inner, *DENOISE, "--output-inside") == 0
+        names = sorted(str(path.relative_to(source)) for path in source.rglob("*.png"))
+        assert names == ["a.png", "sub/out.png", "sub/out/a.png", "sub/out/sub/out.png"]
+    assert run(source, source, *DENOISE, "--output-inside") == 2

@@ -9,7 +9,7 @@ import torch
 import yaml
 from training_options import needs_basicsr, training_options, write_options
 
-from vheatir.archs import CONFIGS, VHeatIR
+from vheatir.archs import CONFIGS, VHeatIR, configuration
 from vheatir.options import OptionError, check_options, force_options, read_options
 
 OPTION_FILES = sorted((Path(__file__).parents[1] / "options").rglob("*.yml"))
@@ -56,9 +56,9 @@ def test_option_files(path: Path) -> None:
     channels = 3 if "color" in path.stem else 1
     assert made["in_chans"] == channels
     assert {dataset["in_chans"] for dataset in options["datasets"].values()} == {channels}
-    configuration = path.stem.split("_")[0]
-    if configuration in CONFIGS:
-        expected: dict[str, Any] = {**CONFIGS[configuration], "in_chans": channels}
+    name = path.stem.split("_")[0]
+    if name in CONFIGS:
+        expected: dict[str, Any] = configuration(name, channels)
         with torch.device("meta"):
             assert made | {"img_range": 1.0} == VHeatIR(**expected).hyper_parameters
     kind = {dataset["degradation"]["type"] for dataset in options["datasets"].values()}

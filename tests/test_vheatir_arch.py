@@ -9,7 +9,7 @@ import torch
 from heat_layers import random_map
 from torch import Tensor, nn
 
-from vheatir.archs import CONFIGS, VHeatIR
+from vheatir.archs import CONFIGS, VHeatIR, configuration
 from vheatir.archs.complexity import count_parameters
 from vheatir.archs.vheatir_arch import HeatBranch, ResidualGroup, pad_to_multiple
 
@@ -389,7 +389,7 @@ def test_groups_are_closed_by_the_named_connection(kind: str, convolutions: int)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_named_configurations_build_and_restore(name: str) -> None:
     with torch.device("meta"), torch.no_grad():
-        network = VHeatIR(in_chans=3, **CONFIGS[name])  # type: ignore[arg-type]
+        network = VHeatIR(**configuration(name, 3))  # type: ignore[arg-type]
         output = network(torch.empty(1, 3, 33, 48), torch.empty(1))
     assert output.shape == (1, 3, 33, 48)
     assert json.loads(json.dumps(CONFIGS[name])) == CONFIGS[name]
@@ -402,6 +402,10 @@ def test_sizes_of_the_named_configurations() -> None:
     assert (networks["light"].depths, networks["light"].downscale) == ((6, 6, 6, 6), 1)
     assert (networks["paper"].depths, networks["paper"].downscale) == ((6, 6, 6, 6, 6, 6), 1)
     assert count_parameters(networks["fast"]) < count_parameters(networks["light"]) / 2
+    assert (configuration("fast", 1)["embed_dim"], configuration("fast", 3)["embed_dim"]) == (48, 64)
+    assert configuration("light", 3) == {"in_chans": 3, **CONFIGS["light"]}
+    with pytest.raises(ValueError, match="The configurations are paper, light, fast; there is no 'huge'"):
+        configuration("huge", 3)
 
 
 # wrong arguments

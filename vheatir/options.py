@@ -61,7 +61,7 @@ _METRICS: Final = dict.fromkeys(
 )
 _TRAINING_DEGRADATIONS: Final = {
     "noise": _keys("type", "sigma sigmas"),
-    "jpeg": _keys("type quality", "double subsampling grid_phase studio_swing"),
+    "jpeg": _keys("type quality", "log_quality double subsampling grid_phase studio_swing"),
 }
 _EVALUATION_DEGRADATIONS: Final = {"noise": _keys("type sigma"), "jpeg": _keys("type quality")}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vheatir.archs.configs import CONFIGS
+from vheatir.archs.configs import CONFIGS, configuration
 from vheatir.archs.vheatir_arch import VHeatIR
 
-__all__ = ["CONFIGS", "VHeatIR"]
+__all__ = ["CONFIGS", "VHeatIR", "configuration"]

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vheatir.archs.configs import CONFIGS
+from vheatir.archs.configs import CONFIGS, configuration
 from vheatir.archs.vheatir_arch import VHeatIR
 
 __all__ = ["count_multiply_adds", "count_parameters", "markdown_table"]
@@ -37,23 +36,23 @@ def count_multiply_adds(network: VHeatIR, height: int, width: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def markdown_table(configs: Mapping[str, Mapping[str, object]] = CONFIGS, *, in_chans: int = 3) -> str:
+def markdown_table(*, in_chans: int = 3) -> str:
     """Table of configurations: parameters, and multiply-adds a pixel at two sizes, as Markdown."""
     lines = [
         "| configuration | width | blocks | grid | parameters | multiply-adds a pixel, 256 x 256 | 1280 x 720 |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, config in configs.items():
+    for name in CONFIGS:
+        config = configuration(name, in_chans)
         with torch.device("meta"):
-            network = VHeatIR(in_chans=in_chans, **config)  # type: ignore[arg-type]
-        depths = network.depths
+            network = VHeatIR(**config)  # type: ignore[arg-type]
         small, large = (
             count_multiply_adds(network, height, width) / (height * width)
             for height, width in ((256, 256), (720, 1280))
         )
         grid = "full" if network.downscale == 1 else f"1/{network.downscale}"
         lines.append(
-            f"| `{name}` | {config['embed_dim']} | {' + '.join(map(str, depths))} | {grid} "
+            f"| `{name}` | {config['embed_dim']} | {' + '.join(map(str, network.depths))} | {grid} "
             f"| {count_parameters(network) / 1e6:.2f} M | {small / 1e3:,.0f} k | {large / 1e3:,.0f} k |"
         )
     return "\n".join(lines)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CONFIGS"]
+__all__ = ["CONFIGS", "configuration"]
 
-#: constructor arguments of :class:`vheatir.archs.VHeatIR`, without ``in_chans``
+#: constructor arguments of :class:`vheatir.archs.VHeatIR`, without ``in_chans``, for gray
 CONFIGS: Final[dict[str, dict[str, object]]] = {
     # the published system: SwinIR's size and vHeat's operator, at full resolution, one level a set of weights
     "paper": {
@@ -23,3 +23,17 @@ CONFIGS: Final[dict[str, dict[str, object]]] = {
     # what ships: a quarter of the positions, and a quarter of the channels conduct
     "fast": {"embed_dim": 48, "depths": [3, 3, 3], "downscale": 2, "heat_ratio": 0.25, "k_min": 0.5, "k_max": 500.0},
 }
+
+#: what differs for colour: pixel-unshuffle by 2 folds twelve channels into the width there, not four
+_OF_COLOR: Final[dict[str, dict[str, object]]] = {"fast": {"embed_dim": 64}}
+
+
+def configuration(name: str, in_chans: int) -> dict[str, object]:
+    """Return the constructor arguments of a named configuration for 1 (gray) or 3 (RGB) channels.
+
+    Raises:
+        ValueError: if there is no configuration of that name.
+    """
+    if name not in CONFIGS:
+        raise ValueError(f"The configurations are {', '.join(CONFIGS)}; there is no {name!r}.")
+    return {"in_chans": in_chans, **CONFIGS[name], **(_OF_COLOR.get(name, {}) if in_chans == 3 else {})}

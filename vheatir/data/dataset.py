@@ -44,8 +44,9 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     * ``include_list``, ``exclude_list``: text files of image names, one ``folder/file`` a line.
     * ``in_chans``: 1 (gray) or 3 (RGB).
     * ``degradation``: ``type: noise`` with ``sigma: [low, high]``, or with ``sigmas``, a list to choose from; or
-      ``type: jpeg`` with ``quality: [low, high]``, ``double``, ``subsampling``, ``grid_phase``, ``studio_swing``, as
-      :class:`~vheatir.data.degradations.JpegCompression` explains. In validation ``sigma`` and ``quality`` are numbers.
+      ``type: jpeg`` with ``quality: [low, high]``, ``log_quality``, ``double``, ``subsampling``, ``grid_phase``,
+      ``studio_swing``, as :class:`~vheatir.data.degradations.JpegCompression` explains. In validation ``sigma`` and
+      ``quality`` are numbers.
     * ``gt_size``: side of the square training crop in pixels.
     * ``cache``: decode every image once and keep it in memory as 8-bit values.
     * ``use_hflip``, ``use_rot``: flips, and rotations by 90 degrees.
@@ -147,6 +148,7 @@ def _training_degradation(options: Mapping[str, Any]) -> Degradation:
         double=float(options.get("double", 0.0)),
         subsampling=tuple(map(str, options.get("subsampling", ("420",)))),  # type: ignore[arg-type]  # checked there
         grid_phase=bool(options.get("grid_phase", False)),
+        log_quality=bool(options.get("log_quality", False)),
         studio_swing=float(options.get("studio_swing", 0.0)),
     )
 

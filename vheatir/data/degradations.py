@@ -98,7 +98,9 @@ class JpegCompression:
 
     Args:
         low: smallest quality.
-        high: largest quality; uniform between the two, whole numbers.
+        high: largest quality; drawn between the two, whole numbers.
+        log_quality: draw evenly in the logarithm of the quality: below 50 libjpeg's quantisation steps grow as
+            1/quality, so this gives strong and weak compression their fair shares. Evenly in the quality otherwise.
         double: probability that the crop was compressed before, at an independent quality and grid position.
         subsampling: chroma subsamplings to draw from, for colour.
         grid_phase: let the crop begin anywhere in the 8-pixel grid, as in a photo that was cropped afterwards.
@@ -107,6 +109,7 @@ class JpegCompression:
 
     low: int
     high: int
+    log_quality: bool = False
     double: float = 0.0
     subsampling: tuple[Subsampling, ...] = ("420",)
     grid_phase: bool = False
@@ -139,9 +142,15 @@ class JpegCompression:
         return degraded.astype(np.float32) / np.float32(255), clean, jpeg_level(quality)
 
     def _compress(self, image: Image, rng: np.random.Generator) -> tuple[Image, int]:
-        quality = int(rng.integers(self.low, self.high, endpoint=True))
+        quality = self._draw_quality(rng)
         subsampling = self.subsampling[int(rng.integers(len(self.subsampling)))]
         return encode_jpeg(image, quality, subsampling), quality
+
+    def _draw_quality(self, rng: np.random.Generator) -> int:
+        if self.log_quality:
+            drawn = int(np.exp(rng.uniform(np.log(self.low), np.log(self.high + 1))))
+            return min(max(drawn, self.low), self.high)  # the ends, against rounding
+        return int(rng.integers(self.low, self.high, endpoint=True))
 
 
 def encode_jpeg(image: Image, quality: int, subsampling: Subsampling = "420") -> Image:

@@ -105,6 +105,9 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only files of this name")
     parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no files of this name")
+    parser.add_argument(
+        "--output-inside", action="store_true", help="the output may lie within the input, which is read without it"
+    )
     parser.add_argument("--skip-existing", action="store_true", help="leave out files that have a result already")
     parser.add_argument("--max-megapixels", type=float, help="refuse larger images (default: 500)")
     parser.add_argument("--compare", type=Path, metavar="FOLDER", help="write before | after | difference there")
@@ -142,6 +145,7 @@ def _run(arguments: argparse.Namespace) -> int:
         exclude=tuple(arguments.exclude),
         format=arguments.format,
         keep_jpeg=arguments.quality_out is not None,
+        inside=arguments.output_inside,
     )
     jobs = plan_jobs(arguments.input, arguments.output, selection)
     if arguments.dry_run:

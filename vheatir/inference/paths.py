@@ -68,12 +68,14 @@ class Selection:
         exclude: the same, of files to leave out.
         format: one of :data:`FORMATS`, or None for the input's own, JPEGs becoming PNGs.
         keep_jpeg: JPEGs stay JPEGs.
+        inside: the output may lie within the input; it is not read then.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     format: str | None = None
     keep_jpeg: bool = False
+    inside: bool = False
 
     def takes(self, name: Path) -> bool:
         """Tell whether a file of this name, relative to the input, is wanted."""
@@ -106,8 +108,9 @@ def plan_jobs(source: Path, output: Path, selection: Selection | None = None) ->
     _check_output(output)
     problems: list[Job] = []
     if source.is_dir():
-        root, names = source, _image_names(source, selection, problems)
-        _check_separate(source, output)
+        if output.resolve() == source.resolve() or not selection.inside:
+            _check_separate(source, output)
+        root, names = source, _image_names(source, output, selection, problems)
     elif source.is_file():
         root, names = source.parent, [Path(source.name)]
         if output.resolve() == root.resolve():
@@ -133,10 +136,13 @@ def _check_separate(source: Path, output: Path) -> None:
     """Refuse an output folder within the input folder: the next run would take results for inputs."""
     inner, outer = output.resolve(), source.resolve()
     if inner == outer or outer in inner.parents:
-        raise UsageError(f"The output {output} lies within the input {source}; give a folder outside of it.")
+        raise UsageError(
+            f"The output {output} lies within the input {source}; give a folder outside of it, or, for one below it, "
+            "--output-inside."
+        )
 
 
-def _image_names(folder: Path, selection: Selection, problems: list[Job]) -> list[Path]:
+def _image_names(folder: Path, output: Path, selection: Selection, problems: list[Job]) -> list[Path]:
     def note(error: OSError) -> None:
         place = Path(error.filename)
         if place == folder:
@@ -146,7 +152,9 @@ def _image_names(folder: Path, selection: Selection, problems: list[Job]) -> lis
 
     names: list[Path] = []
     others = 0
-    for parent, _, files in os.walk(folder, onerror=note):
+    results = output.resolve()
+    for parent, folders, files in os.walk(folder, onerror=note):
+        folders[:] = [name for name in folders if name != output.name or Path(parent, name).resolve() != results]
         paths = [Path(parent, file).relative_to(folder) for file in files]
         images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and selection.takes(path)]
         names += images
