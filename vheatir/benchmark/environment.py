@@ -8,10 +8,12 @@ import subprocess
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from vheatir import __version__
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["Environment", "describe_environment"]
 
@@ -48,6 +50,8 @@ class Environment:
 
 def describe_environment(device: torch.device) -> Environment:
     """Describe this machine, this process and this checkout."""
+    import torch  # reading results needs none
+
     return Environment(
         machine=torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         device=device.type,

@@ -44,15 +44,18 @@ from vheatir.atomic import atomic_path
 from vheatir.benchmark.environment import Environment
 
 __all__ = [
+    "METRICS",
     "Channels",
     "MetricName",
     "Result",
     "ResultError",
+    "Task",
     "read_results",
     "write_csv",
     "write_results",
 ]
 
+Task = Literal["denoise", "jpeg"]
 Channels = Literal["gray", "color"]
 MetricName = Literal["psnr", "ssim", "psnr_b", "lpips"]
 
@@ -73,7 +76,7 @@ class Result:
         images: metric values by image and metric; None where a metric was asked for and could not be had.
     """
 
-    task: Literal["denoise", "jpeg"]
+    task: Task
     channels: Channels
     set: str
     level: float
