@@ -64,7 +64,8 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
         self.source = CachedSource(selected) if opt.get("cache", False) else selected
         if opt["phase"] == "train":
             self._degradation = _training_degradation(opt["degradation"])
-            self._areas = np.cumsum([self.source.read(index, self.channels).size for index in range(len(self.source.names))])
+            images = (self.source.read(index, self.channels) for index in range(len(self.source.names)))
+            self._areas = np.cumsum([image.size for image in images])
 
     def __len__(self) -> int:
         return len(self.source.names)
