@@ -56,7 +56,8 @@ def _network(path: Path) -> nn.Sequential:
                 layers.append(nn.ReLU(inplace=True))
                 continue
             weight, bias = (np.asarray(file[place]) for place in layer["weights"][:].ravel())
-            layers.append(_convolution(weight.transpose(0, 1, 3, 2), bias.ravel()))  # MATLAB counts columns first
+            weight = weight.reshape(-1, *weight.shape[-3:])  # MATLAB drops the last dimension where it is 1
+            layers.append(_convolution(weight.transpose(0, 1, 3, 2), bias.ravel()))  # and counts columns first
     return nn.Sequential(*layers)
 
 

@@ -85,9 +85,8 @@ def score_set(
         One result a method, in order.
 
     Raises:
-        ScoringError: if a method returns another shape, or values that are not finite.
+        ScoringError: if a method raises a ValueError, or returns another shape or values that are not finite.
         SetError: if an image is too small for a metric, or cannot be decoded.
-        ValueError: what the methods raise.
     """
     tallies = {name: _Tally() for name in methods}
     for index, image in enumerate(images.names):
@@ -145,7 +144,10 @@ def _restore(
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     start = time.perf_counter()
-    restored = np.asarray(method(degraded.copy(), level))  # its own copy, which it may spoil
+    try:
+        restored = np.asarray(method(degraded.copy(), level))  # its own copy, which it may spoil
+    except ValueError as error:
+        raise ScoringError(f"{name} failed on {image}: {error}") from error
     tally.seconds += time.perf_counter() - start
     if restored.shape != degraded.shape:
         raise ScoringError(f"{name} made shape {restored.shape} of {image}, which has {degraded.shape}.")
