@@ -58,13 +58,18 @@ def markdown(results: Sequence[Result], *, published: bool = False, heading: str
 
     Args:
         results: of any tasks and sets; one table for each set, channels and protocol.
-        published: add what papers print of the same sets and levels, in tables of their own.
+        published: add what papers print of the same sets and levels, in tables of their own, and the papers at the
+            end.
         heading: mark of each set's heading.
 
     Raises:
         ValueError: if two results are of the same method, set, level and protocol.
     """
-    return "\n\n".join(_section(table, published, heading) for table in _grouped(results)) + "\n"
+    tables = _grouped(results)
+    parts = [_section(table, published, heading) for table in tables]
+    if published and (papers := _papers(tables)):
+        parts.append(papers)
+    return "\n\n".join(parts) + "\n"
 
 
 def agreement_table(results: Sequence[Result]) -> str:
@@ -154,20 +159,27 @@ def _interval(first: Result | None, other: Result | None) -> str:
     return f"{interval.mean:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
+def _figures(table: _Table) -> list[PublishedFigure]:
+    return [f for f in published_figures() if _is_of(f, table.first) and f.level in table.levels]
+
+
 def _published(table: _Table) -> str:
-    figures = [f for f in published_figures() if _is_of(f, table.first) and f.level in table.levels]
+    figures = _figures(table)
     if not figures:
         return ""
     metrics = [name for name in METRICS if name in table.metrics and any(name in figure.means for figure in figures)]
     rows = []
     for method in dict.fromkeys(figure.method for figure in figures):
         of_method = {figure.level: figure for figure in figures if figure.method == method}
-        paper = next(iter(of_method.values())).paper
-        cells = [_published_cell(of_method.get(level), metrics) for level in table.levels]
-        rows.append([f"*{method}*", *cells, paper])
-    names = " / ".join(_METRIC_NAMES[name] for name in metrics)
-    text = "Published, from the papers, not measured here:"
-    return text + "\n\n" + _markdown_table([names, *_level_headings(table), "paper"], rows)
+        rows.append([f"*{method}*", *(_published_cell(of_method.get(level), metrics) for level in table.levels)])
+    header = [" / ".join(_METRIC_NAMES[name] for name in metrics), *_level_headings(table)]
+    return "Published, from the papers, not measured here:\n\n" + _markdown_table(header, rows)
+
+
+def _papers(tables: Iterable[_Table]) -> str:
+    papers = {figure.method: figure.paper for table in tables for figure in _figures(table)}
+    lines = [f"- {method}: {paper}." for method, paper in papers.items()]
+    return "\n".join(["Papers of the published figures:", "", *lines]) if lines else ""
 
 
 def _published_cell(figure: PublishedFigure | None, metrics: Iterable[MetricName]) -> str:

@@ -48,6 +48,9 @@ def load_lpips() -> Lpips | None:
     Returns:
         None, with a logged sentence, if torchvision's AlexNet weights are not on this machine and cannot be downloaded.
     """
+    from vheatir.torchvision_compat import mend_torchvision
+
+    mend_torchvision()
     import lpips  # an optional dependency, slow to import
 
     try:
