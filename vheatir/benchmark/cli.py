@@ -129,6 +129,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         help="what to compute (default: psnr ssim, and psnr_b for jpeg); lpips needs AlexNet's weights, which "
         "torchvision downloads once",
     )
+    group.add_argument("--time", action="store_true", help="add seconds a megapixel; the machine must be idle")
     group.add_argument("--published", action="store_true", help="add tables of published figures, with their papers")
     group.add_argument("--output", type=Path, metavar="FOLDER", help="write JSON, CSV and Markdown there")
     group.add_argument("--name", help="of the files in --output (default: the task)")
@@ -335,6 +336,7 @@ def _score(
         protocol=protocol,
         metrics=arguments.metrics or _DEFAULT_METRICS[arguments.task],
         environment=environment,
+        timed=arguments.time,
         watch=watch,
     )
 

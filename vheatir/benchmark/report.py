@@ -6,6 +6,7 @@ The committed page is never written by hand; ``--check`` tells whether it and th
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(folder: Path) -> str:
-    """Return the page of the result files (``*.json``) in a folder, in the order of their names.
+    """Return the page of the files in a folder (``*.json``, scores and speed), in the order of their names.
 
     Raises:
         ResultError: if there are none, or one cannot be used.
@@ -57,10 +58,30 @@ def report(folder: Path) -> str:
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise ResultError(f"{folder} holds no result files: score with --output {folder} first.")
-    results: list[Result] = [result for path in paths for result in read_results(path)]
-    agreement = agreement_table(results)
-    parts = [_INTRODUCTION, "## Scores\n", markdown(results, published=True)]
-    return "\n".join([*parts, _AGREEMENT, agreement] if agreement else parts)
+    speeds = [path for path in paths if _is_speed(path)]
+    results: list[Result] = [result for path in paths if path not in speeds for result in read_results(path)]
+    parts = [_INTRODUCTION]
+    if results:
+        parts += ["## Scores\n", markdown(results, published=True)]
+    if agreement := agreement_table(results):
+        parts += [_AGREEMENT, agreement]
+    if speeds:
+        parts += ["## Speed\n", *map(_speed, speeds)]
+    return "\n".join(parts)
+
+
+def _is_speed(path: Path) -> bool:
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False  # read_results says what is wrong
+    return isinstance(content, dict) and content.get("format") == "vheatir-speed"
+
+
+def _speed(path: Path) -> str:
+    from vheatir.benchmark.cost.report import markdown, read_speed
+
+    return markdown(read_speed(path)).rstrip("\n") + "\n"
 
 
 def _run(folder: Path, output: Path, *, check: bool) -> int:

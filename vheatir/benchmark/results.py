@@ -18,7 +18,7 @@ A result file is one JSON object::
           "means": {"psnr": 30.0, "ssim": 0.85},            over the images, of the metrics that were computed
           "parameters": 262000,           or null where unknown
           "multiply_adds_per_pixel": 31000.0,               mean over the set's pixels, or null
-          "seconds_per_megapixel": 2.3,   of the method's calls in this run, or null
+          "seconds_per_megapixel": 2.3,   of the method's calls in this run, where asked (--time), or null
           "peak_memory_bytes": null,      device memory on CUDA; null on a CPU, where the speed command measures it
           "environment": {"machine": "...", "device": "cpu", "threads": 1, "torch": "2.13.0", "python": "3.12.3",
                           "vheatir": "0.1.0", "commit": "6ee37cc", "date": "2026-01-31"}

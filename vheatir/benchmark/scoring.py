@@ -66,6 +66,7 @@ def score_set(
     protocol: Protocol,
     metrics: Sequence[MetricName],
     environment: Environment,
+    timed: bool = False,
     watch: Callable[[Outcome], None] | None = None,
 ) -> list[Result]:
     """Score methods on a set at one level.
@@ -79,6 +80,7 @@ def score_set(
         protocol: how.
         metrics: which.
         environment: stored with the results.
+        timed: store the seconds too, which mean something on an idle machine alone.
         watch: called after each method's image.
 
     Returns:
@@ -111,7 +113,7 @@ def score_set(
             environment=environment,
             parameters=method.parameters if isinstance(method, Countable) else None,
             multiply_adds_per_pixel=None if tally.multiply_adds is None else tally.multiply_adds / tally.pixels,
-            seconds_per_megapixel=tally.seconds / tally.pixels * 1e6,
+            seconds_per_megapixel=tally.seconds / tally.pixels * 1e6 if timed else None,
             peak_memory_bytes=tally.peak_memory,
         )
         for (name, method), tally in zip(methods.items(), tallies.values(), strict=True)
