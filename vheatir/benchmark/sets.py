@@ -137,14 +137,15 @@ def known_sets() -> Mapping[str, Manifest]:
 def describe_images(names: Sequence[str], images: Iterable[NDArray[np.uint8]]) -> tuple[ImageEntry, ...]:
     """Return the manifest's entries of RGB images (H, W, 3)."""
     return tuple(
-        ImageEntry(name, image.shape[1], image.shape[0], hashlib.sha256(np.ascontiguousarray(image)).hexdigest())
+        ImageEntry(name, image.shape[1], image.shape[0], hashlib.sha256(image.tobytes()).hexdigest())
         for name, image in zip(names, images, strict=True)
     )
 
 
 def _look(source: FolderSource, names: Sequence[str]) -> tuple[tuple[ImageEntry, ...], bool]:
     """Entries of all images, and whether all are gray; one image is in memory at a time."""
-    entries, is_gray = [], True
+    entries: list[ImageEntry] = []
+    is_gray = True
     for index, name in enumerate(names):
         image = source.read(index, 3)
         entries.extend(describe_images([name], [image]))

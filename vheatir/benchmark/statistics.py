@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["Interval", "bootstrap_difference"]
 
@@ -30,14 +30,14 @@ class Interval:
 
 
 def bootstrap_difference(
-    first: Sequence[float], second: Sequence[float], *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+    first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
     """Percentile bootstrap (Efron, 1979) of the mean of ``first - second``, paired by image.
 
     Images are drawn with replacement, always both values of an image together.
 
     Args:
-        first: one method's value of every image.
+        first: one method's value of every image, shape (N,).
         second: the other's, in the same order.
         confidence: share of the resampled means inside the interval.
         resamples: how many.
@@ -46,9 +46,10 @@ def bootstrap_difference(
     Raises:
         ValueError: if the two have different lengths or are empty, or a value is infinite.
     """
-    if len(first) != len(second) or not len(first):
-        raise ValueError(f"A paired difference needs as many values of both, not {len(first)} and {len(second)}.")
-    differences = np.subtract(first, second, dtype=np.float64)
+    ours, theirs = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if len(ours) != len(theirs) or not len(ours):
+        raise ValueError(f"A paired difference needs as many values of both, not {len(ours)} and {len(theirs)}.")
+    differences = ours - theirs
     if not np.isfinite(differences).all():
         raise ValueError("A difference of infinite values has no mean.")
     draws = np.random.default_rng(seed).integers(len(differences), size=(resamples, len(differences)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -63,7 +64,8 @@ def markdown(results: Sequence[Result], *, published: bool = False, heading: str
         heading: mark of each set's heading.
 
     Raises:
-        ValueError: if two results are of the same method, set, level and protocol.
+        ValueError: if two results of the same method, set, level and protocol have different values. Where they have
+            the same, as the degraded image has in every run, the first is shown.
     """
     tables = _grouped(results)
     parts = [_section(table, published, heading) for table in tables]
@@ -93,10 +95,25 @@ def _grouped(results: Sequence[Result]) -> list[_Table]:
     tables: dict[tuple[str, str, str, str], dict[tuple[str, float], Result]] = {}
     for result in results:
         table = tables.setdefault((result.task, result.channels, result.set, result.protocol), {})
-        if (result.method, result.level) in table:
-            raise ValueError(f"{result.method} was scored twice on {result.set} at {result.level:g}: keep one result.")
-        table[result.method, result.level] = result
+        earlier = table.setdefault((result.method, result.level), result)
+        if not _are_equal(earlier, result):
+            raise ValueError(
+                f"{result.method} was scored twice on {result.set} at {result.level:g}, with different values: keep one."
+            )
     return [_Table(tuple(table.values())) for table in tables.values()]
+
+
+def _are_equal(first: Result, second: Result) -> bool:
+    """Whether all images have the same values, but for the rounding of another machine."""
+    if first.images.keys() != second.images.keys():
+        return False
+    for image, scores in first.images.items():
+        others = second.images[image]
+        for name in scores.keys() & others.keys():
+            value, other = scores[name], others[name]
+            if value is not None and other is not None and not math.isclose(value, other, abs_tol=1e-6):
+                return False
+    return True
 
 
 def _section(table: _Table, published: bool, heading: str) -> str:
@@ -107,11 +124,21 @@ def _section(table: _Table, published: bool, heading: str) -> str:
         f"{heading} {first.set}, {color}, {task}",
         _scores(table),
         first.protocol,
-        *dict.fromkeys(f"Measured on {result.environment}." for result in table.results),
+        *_environments(table),
         _differences(table),
         _published(table) if published else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _environments(table: _Table) -> list[str]:
+    """Where each method was measured; whose, if not all in one place."""
+    methods: dict[str, list[str]] = {}
+    for result in table.results:
+        methods.setdefault(str(result.environment), []).append(result.method)
+    if len(methods) == 1:
+        return [f"Measured on {next(iter(methods))}."]
+    return [f"Measured on {where} ({', '.join(dict.fromkeys(names))})." for where, names in methods.items()]
 
 
 def _scores(table: _Table) -> str:
