@@ -98,8 +98,8 @@ def test_jpeg_is_swinirs(color: ImageSet, channels: str, full_range: bool) -> No
     )
     for name, rgb in COLOR.items():
         image = np.asarray(rgb[..., ::-1])
-        if full_range:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        if full_range:  # as other toolkits read a file
+            image = np.asarray(cv2.imread(str(color.folder / name), cv2.IMREAD_GRAYSCALE))
         elif channels == "gray":
             luma = 16 + (65.481 * rgb[..., 0] + 128.553 * rgb[..., 1] + 24.966 * rgb[..., 2]) / 255
             image = luma.round().astype(np.uint8)

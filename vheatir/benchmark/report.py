@@ -30,7 +30,7 @@ The protocol stands below every table. Published figures are in tables of their 
 _AGREEMENT: Final = """\
 ## Does the protocol hold?
 
-Methods whose published figures are known, run by these commands with their authors' weights:
+Published methods, run by these commands with their authors' weights, and the compressed images themselves:
 """
 
 

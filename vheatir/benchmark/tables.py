@@ -97,9 +97,8 @@ def _grouped(results: Sequence[Result]) -> list[_Table]:
         table = tables.setdefault((result.task, result.channels, result.set, result.protocol), {})
         earlier = table.setdefault((result.method, result.level), result)
         if not _are_equal(earlier, result):
-            raise ValueError(
-                f"{result.method} was scored twice on {result.set} at {result.level:g}, with different values: keep one."
-            )
+            where = f"{result.set} at {result.level:g}"
+            raise ValueError(f"{result.method} was scored twice on {where}, with different values: keep one.")
     return [_Table(tuple(table.values())) for table in tables.values()]
 
 
