@@ -106,6 +106,7 @@ def test_pictures(folder: Path, tmp_path: Path) -> None:
         (["--task", "denoise", "--sets", ".", "--sigma", "0"], "--sigma is more than 0 to 255, not 0"),
         (["--task", "denoise", "--sets", ".", "--sigma", "nan"], "--sigma is more than 0 to 255, not nan"),
         (["--task", "denoise", "--sets", "A=.", "a=..", "--sigma", "5"], "Two sets are called a"),
+        (["--task", "denoise", "--sets", "../A=.", "--sigma", "5"], "needs a name without folders, not '../A'"),
         (["--task", "denoise", "--sets", "A=nowhere", "--sigma", "5"], "nowhere of set A does not exist"),
         (["--task", "denoise", "--sets", "A=.", "--sigma", "5", "--name", "x"], "--name is the name of the files"),
         (["--task", "denoise", "--sets", "A=.", "--sigma", "5", "--model", "light"], "light has no bundled weights"),

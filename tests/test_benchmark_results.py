@@ -232,6 +232,7 @@ def test_agreement_is_measured_less_published() -> None:
     ours, peer = result("DnCNN", [30.42, 30.44]), result("peer", [30.44])
     text = agreement_table([ours, peer])
     assert text.splitlines()[2:] == ["| DnCNN | Set12, gray | σ 25 | PSNR | 30.44 | 30.43 | -0.01 |"]
+    assert "| 30.44 | 30.44 | +0.00 |" in agreement_table([result("DnCNN", [30.438])])
     assert agreement_table([peer]) == ""
     assert agreement_table([replace(ours, protocol="Set12. NOT SwinIR's protocol (border 4)")]) == ""
 

@@ -216,6 +216,8 @@ def _folders(sets: Sequence[str]) -> dict[str, Path]:
     for text in sets:
         label, path = _labelled(text)
         name = label or Path(path).expanduser().resolve().name
+        if not name or Path(name).name != name:
+            raise UsageError(f"A set needs a name without folders, not {name!r}: give NAME=FOLDER.")
         if name.casefold() in {known.casefold() for known in folders}:
             raise UsageError(f"Two sets are called {name}: give each another NAME=FOLDER.")
         folders[name] = Path(path).expanduser()

@@ -222,7 +222,7 @@ def _agreement_rows(figure: PublishedFigure, result: Result) -> list[str]:
             continue
         decimals = _DECIMALS[name]
         measured = result.means[name]
-        difference = measured - float(printed)
+        difference = round(measured - float(printed), decimals) + 0.0  # no -0.00
         rows.append(
             f"| {result.method} | {result.set}, {result.channels} | {sign} {result.level:g} | {_METRIC_NAMES[name]} "
             f"| {printed} | {measured:.{decimals}f} | {difference:+.{decimals}f} |"
