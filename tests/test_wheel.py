@@ -99,6 +99,7 @@ def test_the_wheel_holds_the_weights_and_nothing_foreign(wheel: Path) -> None:
     expected = {f"vheatir/weights/{name}.{suffix}" for name in WEIGHTS for suffix in ("safetensors", "md")}
     assert expected <= names
     assert "vheatir/py.typed" in names
+    assert {"vheatir/benchmark/data/published.json", "vheatir/benchmark/data/sets/Set12.json"} <= names
     assert {name.partition("/")[0] for name in names} == {
         "vheatir",
         f"vheatir-{vheatir.__version__}.dist-info",

@@ -2,8 +2,7 @@
 
 Import BasicSR's names from here, never from ``basicsr`` itself. Three things are mended, each only where it is broken:
 
-* a CPU build of torch beside a torchvision built for CUDA: torchvision's own compiled operators do not load, and its
-  import fails with "operator torchvision::nms does not exist" unless nms and qnms have been declared;
+* a CPU build of torch beside a torchvision built for CUDA, as :mod:`vheatir.torchvision_compat` explains;
 * ``torchvision.transforms.functional_tensor``, from which BasicSR takes ``rgb_to_grayscale``, is gone since 0.17;
 * ``torch.distributed`` without a GPU: BasicSR's ``init_dist`` divides by the number of GPUs. With none, gloo is used.
 """
@@ -17,6 +16,8 @@ import types
 from typing import Any
 
 import torch
+
+from vheatir.torchvision_compat import mend_torchvision
 
 __all__ = [
     "ARCH_REGISTRY",
@@ -42,21 +43,6 @@ __all__ = [
     "test_pipeline",
 ]
 
-# keeps the declarations alive: a library's operators vanish with it
-_DECLARATIONS = torch.library.Library("torchvision", "FRAGMENT")
-
-
-def _declare_torchvision_operators() -> None:
-    """Declare nms and qnms where torchvision's compiled operators cannot be loaded."""
-    try:
-        import torchvision
-    except (RuntimeError, ImportError):
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        for operator in ("nms", "qnms"):
-            _DECLARATIONS.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        import torchvision  # noqa: F401
-
 
 def _restore_functional_tensor() -> None:
     """Give ``torchvision.transforms.functional_tensor`` back, with the one function that BasicSR takes from it."""
@@ -79,7 +65,7 @@ def _init_dist(launcher: str, backend: str = "nccl", port: int | None = None) ->
         raise ValueError(f"Without a GPU only --launcher pytorch (torchrun) is supported, not {launcher}.")
 
 
-_declare_torchvision_operators()
+mend_torchvision()
 _restore_functional_tensor()
 
 import basicsr.utils.options as _options  # noqa: E402

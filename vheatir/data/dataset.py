@@ -12,17 +12,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vheatir.basicsr_compat import DATASET_REGISTRY
-from vheatir.data.color import rgb_to_studio_luma
 from vheatir.data.degradations import (
     Degradation,
     GaussianNoise,
     JpegCompression,
-    benchmark_noise,
-    encode_jpeg,
     jpeg_level,
     noise_level,
 )
-from vheatir.data.sources import ImageSource, open_source, read_name_list
+from vheatir.data.evaluation import Task, clean_image, degraded_image
+from vheatir.data.sources import CachedSource, ImageSource, open_source, read_name_list
 
 __all__ = ["DegradedImageDataset"]
 
@@ -63,13 +61,12 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt
         self.channels = int(opt["in_chans"])
-        self.source = _select(open_source(_roots(opt)), opt)
-        self._cache: list[Image] | None = None
-        if opt.get("cache", False):
-            self._cache = [self.source.read(index, self.channels) for index in range(len(self.source.names))]
+        selected = _select(open_source(_roots(opt)), opt)
+        self.source = CachedSource(selected) if opt.get("cache", False) else selected
         if opt["phase"] == "train":
             self._degradation = _training_degradation(opt["degradation"])
-            self._areas = np.cumsum([self._read(index).size for index in range(len(self.source.names))])
+            images = (self.source.read(index, self.channels) for index in range(len(self.source.names)))
+            self._areas = np.cumsum([image.size for image in images])
 
     def __len__(self) -> int:
         return len(self.source.names)
@@ -77,35 +74,22 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return self._training_item(index) if self.opt["phase"] == "train" else self._evaluation_item(index)
 
-    def _read(self, index: int) -> Image:
-        return self.source.read(index, self.channels) if self._cache is None else self._cache[index]
-
     def _training_item(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.opt["seed"], number))
         index = int(np.searchsorted(self._areas, rng.integers(self._areas[-1]), side="right"))
-        crop = _random_crop(self._read(index), self.opt["gt_size"] + self._degradation.margin, rng)
+        crop = _random_crop(self.source.read(index, self.channels), self.opt["gt_size"] + self._degradation.margin, rng)
         crop = _augment(crop, self.opt["use_hflip"], self.opt["use_rot"], rng)
         degraded, clean, level = self._degradation(crop, rng)
         return self._item(degraded, clean, level, index)
 
     def _evaluation_item(self, index: int) -> dict[str, Any]:
-        degradation = self.opt["degradation"]
-        if degradation["type"] == "noise":
-            clean = self._read(index)
-            degraded, level = benchmark_noise(clean, degradation["sigma"]), noise_level(degradation["sigma"])
-        else:
-            clean = self._luma_or_color(index)
-            compressed = encode_jpeg(clean, degradation["quality"])
-            degraded, level = compressed.astype(np.float32) / np.float32(255), jpeg_level(degradation["quality"])
+        options = self.opt["degradation"]
+        task: Task = "denoise" if options["type"] == "noise" else "jpeg"
+        value = options["sigma" if task == "denoise" else "quality"]
+        clean = clean_image(self.source, index, task=task, channels=self.channels)
+        degraded = degraded_image(clean, task=task, level=value)
+        level = noise_level(value) if task == "denoise" else jpeg_level(value)
         return self._item(degraded, clean, level, index)
-
-    def _luma_or_color(self, index: int) -> Image:
-        """Gray evaluation of JPEG takes MATLAB's Y of a colour file, and a gray file as it is."""
-        color = self.source.read(index, 3)
-        if self.channels == 3:
-            return color
-        is_gray = bool((color[..., :1] == color).all())
-        return color[..., 0] if is_gray else rgb_to_studio_luma(color)
 
     def _item(self, degraded: NDArray[np.float32], clean: Image, level: float, index: int) -> dict[str, Any]:
         name = self.source.names[index]

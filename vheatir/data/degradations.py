@@ -174,17 +174,18 @@ def encode_jpeg(image: Image, quality: int, subsampling: Subsampling = "420") ->
     return decoded if image.ndim == 2 else decoded[..., ::-1]
 
 
-def benchmark_noise(clean: Image, sigma: float) -> FloatImage:
+def benchmark_noise(clean: Image, sigma: float, *, seed: int = 0) -> FloatImage:
     """The noisy image of SwinIR's test script: seed 0 before every image, drawn in OpenCV's channel order.
 
     Args:
         clean: gray (H, W) or RGB (H, W, 3).
         sigma: standard deviation in 8-bit units.
+        seed: another draw than the script's.
 
     Returns:
         Shape of ``clean``, in [0, 1] plus noise, neither clipped nor rounded.
     """
-    noise = np.random.RandomState(0).normal(0, sigma / 255, clean.shape)
+    noise = np.random.RandomState(seed).normal(0, sigma / 255, clean.shape)
     if clean.ndim == 3:
         noise = noise[..., ::-1]
     return np.asarray(clean.astype(np.float32) / 255 + noise, dtype=np.float32)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "CachedSource",
     "FolderSource",
     "ImageSource",
     "LmdbSource",
@@ -90,6 +91,27 @@ class LmdbSource:
 
     def select(self, keep: Sequence[int]) -> LmdbSource:
         return LmdbSource(self.root, [self.names[index] for index in keep])
+
+
+class CachedSource:
+    """Another source, of which every image is decoded once and kept in memory.
+
+    Args:
+        source: where the images come from.
+    """
+
+    def __init__(self, source: ImageSource) -> None:
+        self._source = source
+        self._images: dict[tuple[int, int], Image] = {}
+        self.names = source.names
+
+    def read(self, index: int, channels: int) -> Image:
+        if (index, channels) not in self._images:
+            self._images[index, channels] = self._source.read(index, channels)
+        return self._images[index, channels]
+
+    def select(self, keep: Sequence[int]) -> CachedSource:
+        return CachedSource(self._source.select(keep))
 
 
 class _ChainedSource:

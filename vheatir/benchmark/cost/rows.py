@@ -1,0 +1,147 @@
+"""The competitors of a speed measurement, each built for one size on one device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vheatir.archs import CONFIGS, VHeatIR
+from vheatir.benchmark.cost.reference import DenseHeat, Heat, WindowAttention, swinir_class
+from vheatir.inference.restorer import Restorer
+
+__all__ = ["CHANNELS", "ROWS", "HeatRow", "NetworkRow", "RestorerRow", "Row"]
+
+#: images are RGB
+CHANNELS: Final = 3
+#: channels of the lone operator: those of SwinIR's lightweight model
+HEAT_CHANNELS: Final = 60
+SIGMA: Final = 25.0
+
+#: one measured call, which returns what it computed
+Call = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """A network that restores a whole image in one pass, in full precision; weights are random, which costs the same.
+
+    Attributes:
+        title: what it is, for tables.
+        make: builds the network.
+        is_swin: it needs BasicSR.
+    """
+
+    title: str
+    make: Callable[[], nn.Module]
+    is_swin: bool = False
+
+    def prepare(self) -> None:
+        """Import what the row needs, so that a measurement of memory can leave it out.
+
+        Raises:
+            CostError: if BasicSR is needed and not installed.
+        """
+        if self.is_swin:
+            swinir_class()
+
+    def build(self, size: int, device: torch.device) -> Call:
+        """Make the call that restores one image of size x size."""
+        network = self.make().eval().requires_grad_(False).to(device)
+        if not self.is_swin:  # each is run as its own users run it
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        image, level = _image(size).to(device), torch.tensor([SIGMA / 255], device=device)
+
+        @torch.inference_mode()
+        def call() -> Tensor:
+            restored: Tensor = network(image, level)
+            return restored
+
+        return call
+
+
+@dataclass(frozen=True)
+class HeatRow:
+    """The lone operator: both transforms and the decay on (1, N, N, 60), float32.
+
+    Attributes:
+        title: what it is, for tables.
+        dense: by dense products as published.
+    """
+
+    title: str
+    dense: bool
+
+    def prepare(self) -> None:
+        """Nothing is imported on demand."""
+
+    def build(self, size: int, device: torch.device) -> Call:
+        """Make the call that conducts on one map of size x size."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            heat = Heat(HEAT_CHANNELS).requires_grad_(False)
+        module: nn.Module = DenseHeat(heat, size, size) if self.dense else heat
+        module = module.eval().to(device)
+        u = torch.randn(1, size, size, HEAT_CHANNELS, generator=torch.Generator().manual_seed(0)).to(device)
+
+        @torch.inference_mode()
+        def call() -> Tensor:
+            conducted: Tensor = module(u)
+            return conducted
+
+        return call
+
+
+@dataclass(frozen=True)
+class RestorerRow:
+    """The bundled weights as people use them: 8-bit image in and out, default tiles.
+
+    Attributes:
+        title: what it is, for tables.
+    """
+
+    title: str
+
+    def prepare(self) -> None:
+        """Nothing is imported on demand."""
+
+    def build(self, size: int, device: torch.device) -> Call:
+        """Make the call that restores one image of size x size."""
+        restorer = Restorer("denoise", device=device)
+        image = np.rint(_image(size)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+        return lambda: torch.from_numpy(restorer.restore(image, sigma=SIGMA))
+
+
+Row = NetworkRow | HeatRow | RestorerRow
+
+
+def _ours(name: str) -> Callable[[], nn.Module]:
+    arguments: dict[str, Any] = {"in_chans": CHANNELS, **CONFIGS[name]}
+    return lambda: VHeatIR(**arguments)
+
+
+def _swin(embed_dim: int, depths: tuple[int, ...], downscale: int = 1) -> Callable[[], nn.Module]:
+    return lambda: WindowAttention(in_chans=CHANNELS, embed_dim=embed_dim, depths=depths, downscale=downscale)
+
+
+#: by the name on the command line
+ROWS: Final[Mapping[str, Row]] = {
+    "fast": NetworkRow("vHeatIR `fast`", _ours("fast")),
+    "restorer": RestorerRow("vHeatIR `fast` in default tiles"),
+    "light": NetworkRow("vHeatIR `light`", _ours("light")),
+    "paper": NetworkRow("vHeatIR `paper`", _ours("paper")),
+    "swinir-light": NetworkRow("SwinIR lightweight (60, 4 x 6)", _swin(60, (6, 6, 6, 6)), is_swin=True),
+    "swin-fast": NetworkRow("`fast` with window attention (48, 3 x 3, half resolution)", _swin(48, (3, 3, 3), 2), True),
+    "swinir": NetworkRow("SwinIR (180, 6 x 6)", _swin(180, (6, 6, 6, 6, 6, 6)), is_swin=True),
+    "heat": HeatRow("heat operator (60 channels)", dense=False),
+    "heat-dense": HeatRow("dense products as published (60 channels)", dense=True),
+}
+
+
+def _image(size: int) -> Tensor:
+    """Noise in [0, 1], (1, 3, N, N): what an image shows does not change its cost."""
+    return torch.rand(1, CHANNELS, size, size, generator=torch.Generator().manual_seed(0))

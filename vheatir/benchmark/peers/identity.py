@@ -1,0 +1,28 @@
+"""The degraded image itself: the row from which every gain is counted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vheatir.checkpoint import Degradation
+
+__all__ = ["Identity"]
+
+_NAMES: Final[dict[Degradation, str]] = {"denoise": "noisy", "jpeg": "JPEG"}
+
+
+class Identity:
+    """Gives back what it gets.
+
+    Args:
+        task: names the row, "noisy" or "JPEG".
+    """
+
+    def __init__(self, task: Degradation) -> None:
+        self.name = _NAMES[task]
+
+    def __call__(self, degraded: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+        return degraded.copy()
