@@ -17,7 +17,7 @@ from vheatir.checkpoint import Degradation
 from vheatir.inference.compute import select_device
 from vheatir.inference.levels import trained_level
 from vheatir.inference.network import RestorationNetwork, cached_model
-from vheatir.inference.runner import OVERLAP
+from vheatir.inference.runner import tile_overlap
 from vheatir.tiling import restore_in_tiles
 
 __all__ = ["Countable", "Method", "ModelMethod", "load_method"]
@@ -101,7 +101,7 @@ class ModelMethod:
         if self.tile is None:
             whole: Tensor = self.model(x, level)
             return whole
-        overlap = min(OVERLAP, self.tile // 2)
+        overlap = min(tile_overlap(self.model.header.degradation, level), self.tile // 2)
         return restore_in_tiles(lambda part: self.model(part, level), x, tile=self.tile, overlap=overlap)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vheatir.ops.blocked import BlockedConduction, blocked_conduction
 from vheatir.ops.cache import TensorCache
 from vheatir.ops.conductivity import Conductivity, interpolate_spectrum
 from vheatir.ops.heat import heat_conduction, heat_decay
@@ -96,7 +97,9 @@ class HeatConduction2d(nn.Module):
 
     def _conduct(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
         nodes = self._scaled_nodes(u, embedding, level)
-        conducted = heat_conduction(u, self._decay(nodes, u.shape[1], u.shape[2], u.dtype))
+        blocked = blocked_conduction(u)
+        decay = self._decay(nodes, u.shape[1], u.shape[2], u.dtype, blocked)
+        conducted = heat_conduction(u, decay) if blocked is None else blocked.conduct(u, decay)
         if self.gain is None:
             return conducted
         return torch.lerp(u, conducted, self.gain.to(u.dtype))
@@ -113,19 +116,24 @@ class HeatConduction2d(nn.Module):
             nodes = nodes * scale[:, None, None, :]
         return nodes
 
-    def _decay(self, nodes: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
+    def _decay(
+        self, nodes: Tensor, height: int, width: int, dtype: torch.dtype, blocked: BlockedConduction | None
+    ) -> Tensor:
         """exp(-k w^2) at the frequencies of an H x W map, in float32 or wider, then rounded to ``dtype``."""
         if dtype == torch.float64:
             nodes = nodes.double()
 
         def build() -> Tensor:
             decay = heat_decay(interpolate_spectrum(nodes, height, width))
+            if blocked is not None:
+                decay = blocked.ordered(decay)
             return decay if dtype == torch.float16 else decay.to(dtype)
 
         if torch.compiler.is_compiling() or torch.is_grad_enabled() or nodes.shape[0] > 1 or nodes.is_meta:
             return build()
         # the values themselves are the key: weights may be replaced by assignment to .data, which leaves no trace
-        return _DECAYS.get((height, width, dtype, nodes.device, nodes.shape, _fingerprint(nodes)), build)
+        key = (height, width, dtype, nodes.device, nodes.shape, blocked is None, _fingerprint(nodes))
+        return _DECAYS.get(key, build)
 
 
 class _ContentScale(nn.Module):

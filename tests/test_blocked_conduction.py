@@ -1,0 +1,83 @@
+"""Halved cosine transforms, and conduction in blocks: the same numbers as the dense products."""
+
+from __future__ import annotations
+
+import pytest
+import scipy.fft
+import torch
+from heat_layers import random_map
+
+from vheatir.ops import HeatConduction2d, dct_basis, heat_conduction, heat_decay
+from vheatir.ops.blocked import BlockedConduction, blocked_conduction
+from vheatir.ops.cosine import plan_transform
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 7, 8, 12, 20, 64, 100, 256])
+@pytest.mark.parametrize("leaf", [1, 2, 5, 16, 512])
+def test_halved_transforms_are_the_cosine_transform(size: int, leaf: int) -> None:
+    plan = plan_transform(size, leaf=leaf, dtype=torch.float64, device=CPU)
+    x = torch.randn(size, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    spectrum = plan.forward(x)
+    assert sorted(plan.order) == list(range(size))
+    expected = torch.from_numpy(scipy.fft.dct(x.numpy(), axis=0, norm="ortho"))
+    torch.testing.assert_close(spectrum, expected[plan.order], rtol=0, atol=1e-12)
+    torch.testing.assert_close(plan.inverse(spectrum), x, rtol=0, atol=1e-12)
+
+
+def test_rounding_errors_do_not_grow_with_the_halvings() -> None:
+    x = torch.randn(1024, 4, generator=torch.Generator().manual_seed(0))
+    expected = torch.from_numpy(scipy.fft.dct(x.double().numpy(), axis=0, norm="ortho"))
+    errors = []
+    for leaf in (1024, 4):
+        plan = plan_transform(1024, leaf=leaf, dtype=torch.float32, device=CPU)
+        errors.append(float((plan.forward(x) - expected[plan.order]).norm() / expected.norm()))
+    assert errors[1] < max(2 * errors[0], 1e-6)
+
+
+def test_a_plan_of_one_leaf_is_the_basis() -> None:
+    plan = plan_transform(10, leaf=10, dtype=torch.float64, device=CPU)
+    basis = dct_basis(10, dtype=torch.float64, device=CPU)
+    torch.testing.assert_close(plan.forward(torch.eye(10, dtype=torch.float64)), basis, rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 40), (16, 24), (40, 18), (33, 20), (7, 9)])
+@pytest.mark.parametrize("block", [1, 100, 10**6])
+@pytest.mark.parametrize("decays", [1, 2])
+def test_blocks_give_the_same_temperatures(height: int, width: int, block: int, decays: int) -> None:
+    u = random_map(2, height, width, 5, dtype=torch.float64)
+    k = torch.rand(decays, height, width, 5, dtype=torch.float64) * 3
+    decay = heat_decay(k if decays == 2 else k[0])
+    rows, columns = (plan_transform(size, leaf=4, dtype=u.dtype, device=CPU) for size in (height, width))
+    blocked = BlockedConduction(rows, columns, block)
+    conducted = blocked.conduct(u, blocked.ordered(decay))
+    torch.testing.assert_close(conducted, heat_conduction(u, decay), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 130), (200, 97), (400, 33)])
+@pytest.mark.parametrize("options", [{}, {"residual": True}, {"content": True}, {"window": 100, "shifted": True}])
+def test_the_operator_computes_the_same_with_blocks(height: int, width: int, options: dict[str, bool | int]) -> None:
+    torch.manual_seed(0)
+    operator = HeatConduction2d(6, embedding_channels=3, k_min=0.05, k_max=50.0, **options)  # type: ignore[arg-type]
+    if operator.content is not None:
+        torch.nn.init.normal_(operator.content.linear.weight)
+    embedding = torch.randn(5, 5, 3)
+    u = random_map(2, height, width, 6, dtype=torch.float32)
+    with torch.no_grad():
+        in_blocks = operator(u, embedding)
+        repeated = operator(u, embedding)
+    dense = operator(u, embedding).detach()  # with gradients: dense products
+    assert torch.equal(in_blocks, repeated)
+    assert float((in_blocks - dense).abs().max() / dense.abs().max()) < 1e-5
+
+
+def test_where_blocks_are_used() -> None:
+    large, small = torch.zeros(1, 128, 20, 4), torch.zeros(1, 64, 95, 4)
+    assert blocked_conduction(large) is None  # gradients are wanted
+    with torch.no_grad():
+        assert blocked_conduction(large) is not None
+        assert blocked_conduction(large.double()) is not None
+        assert blocked_conduction(small) is None
+        assert blocked_conduction(large.bfloat16()) is None
+        assert blocked_conduction(large.to("meta")) is None
