@@ -72,7 +72,7 @@ def test_psnr_against_costs_has_a_panel_a_level(figures: dict[str, Figure], tmp_
     plot_results(results(), tmp_path)
     panels = figures["seconds"].axes
     assert [panel.get_title() for panel in panels] == ["noise σ 15", "noise σ 50"]
-    points = {line.get_label(): line.get_xydata().tolist() for line in panels[1].get_lines()}
+    points = {line.get_label(): np.asarray(line.get_xydata()).tolist() for line in panels[1].get_lines()}
     assert points == {"ours": [[2.0, 27.25]], "peer": [[8.0, 26.5]]}
     assert panels[0].get_xscale() == "log"
     assert panels[0].get_xlabel() == "seconds a megapixel"

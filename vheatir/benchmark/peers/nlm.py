@@ -16,7 +16,7 @@ __all__ = ["NonLocalMeans"]
 
 #: h as a multiple of σ, chosen on the validation images by docs/scripts/peer_evidence.py
 GRAY_STRENGTH: Final = 0.9
-COLOR_STRENGTH: Final = (0.6, 0.5)
+COLOR_STRENGTH: Final = (0.6, 0.6)
 
 
 class NonLocalMeans:
