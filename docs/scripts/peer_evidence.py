@@ -27,7 +27,7 @@ Image = NDArray[np.uint8]
 SIGMAS: Final = (15, 25, 50)
 STRENGTHS: Final = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
 WEIGHTS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4)
-COLOR_STRENGTHS: Final = tuple(product((0.4, 0.5, 0.6, 0.7, 0.8, 0.9), (0.5, 0.7, 0.9, 1.2)))
+COLOR_STRENGTHS: Final = tuple(product((0.5, 0.6, 0.7), (0.4, 0.5, 0.6, 0.7)))
 WAVELETS: Final = ("db1", "db2", "db4", "sym4", "sym8", "coif2")
 
 GRAY: Final[Mapping[str, Mapping[str, Method]]] = {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from vheatir.atomic import atomic_path
 from vheatir.benchmark.cli import run_command
 from vheatir.benchmark.results import Result, ResultError, read_results
+from vheatir.benchmark.tables import DEGRADED_ROWS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def plot_results(results: Sequence[Result], folder: Path, *, suffix: str = "png"
     """Write the figures of every set: ``<task>_<channels>_<set>_{level,multiply_adds,seconds}.<suffix>``.
 
     A figure against the level needs two levels or more; one against a cost has a panel a level, and leaves out methods
-    whose cost is not known.
+    whose cost is not known. The degraded image is left out of all: it is so far below that it would hide the rest.
 
     Args:
         results: of any tasks and sets.
@@ -95,9 +96,10 @@ def plot_results(results: Sequence[Result], folder: Path, *, suffix: str = "png"
         OSError: if a figure cannot be written.
     """
     _require_matplotlib()
-    styles = _styles(result.method for result in results)
+    restored = [result for result in results if result.method != DEGRADED_ROWS[result.task] and _has_psnr(result)]
+    styles = _styles(result.method for result in restored)
     written = []
-    for (task, channels, name), group in _groups(results).items():
+    for (task, channels, name), group in _groups(restored).items():
         figures = {"level": _level_figure(group, styles)}
         figures |= {cost: _cost_figure(group, styles, *axis) for cost, axis in _COSTS.items()}
         for kind, figure in figures.items():
@@ -143,12 +145,9 @@ def _level_figure(group: Sequence[Result], styles: Mapping[str, _Style]) -> Figu
         return None
     figure, (axes,) = _figure(1, group)
     for method in dict.fromkeys(result.method for result in group):
-        points = sorted(
-            (result.level, result.means["psnr"]) for result in group if result.method == method and _has_psnr(result)
-        )
-        if points:
-            style = styles[method]
-            axes.plot(*zip(*points, strict=True), label=method, linestyle=style.dash, **_marker(style))
+        points = sorted((result.level, result.means["psnr"]) for result in group if result.method == method)
+        style = styles[method]
+        axes.plot(*zip(*points, strict=True), label=method, linestyle=style.dash, **_marker(style))
     axes.set_xlabel(_LEVEL_NAMES[group[0].task])
     axes.set_xticks(levels, [f"{level:g}" for level in levels])
     axes.legend(fontsize="small")
@@ -162,7 +161,7 @@ def _cost_figure(
     cost: Callable[[Result], float | None],
 ) -> Figure | None:
     """PSNR against a cost on a logarithmic axis: a panel a level, a marker a method."""
-    known = [(result, value) for result in group if (value := cost(result)) and _has_psnr(result)]
+    known = [(result, value) for result in group if (value := cost(result))]
     levels = sorted({result.level for result, _ in known})
     if not levels:
         return None
@@ -170,14 +169,16 @@ def _cost_figure(
     for axes, level in zip(panels, levels, strict=True):
         for result, value in known:
             if result.level == level:
-                axes.plot([value], [result.means["psnr"]], label=result.method, **_marker(styles[result.method]))
+                point = [value], [result.means["psnr"]]
+                axes.plot(*point, label=result.method, linestyle="none", **_marker(styles[result.method]))
         axes.set_xscale("log")
         axes.margins(0.25)
         axes.set_xlabel(label)
         axes.set_title(f"{_LEVEL_NAMES[group[0].task].partition(' (')[0]} {level:g}", fontsize="medium")
     methods = dict.fromkeys(result.method for result, _ in known)
     handles = {handle.get_label(): handle for axes in panels for handle in axes.get_lines()}
-    panels[-1].legend([handles[method] for method in methods], list(methods), fontsize="small")
+    entries = [handles[method] for method in methods]
+    figure.legend(entries, list(methods), fontsize="small", loc="outside right upper")
     return figure
 
 
@@ -185,7 +186,7 @@ def _figure(panels: int, group: Sequence[Result]) -> tuple[Figure, list[Axes]]:
     """A figure whose title names set and images, and whose foot names protocol and machines."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(max(5.0, 3.2 * panels), 4.0), layout="constrained")
+    figure = Figure(figsize=(max(5.0, 1.5 + 3.2 * panels), 4.0), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
     first = group[0]
     color = "gray" if first.channels == "gray" else "colour"

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 _SHORTEST: Final = 0.2
 #: share of the free memory that a cell may be expected to need
 _SHARE_OF_MEMORY: Final = 0.8
+#: seconds that starting Python and importing may take on a busy machine, beside what a row's limit allows
+_LONGEST_START: Final = 300.0
 _OPERATOR: Final = ("heat", "heat-dense")
 
 
@@ -117,8 +119,8 @@ class _Processes:
             if row in self.failures:
                 return
             try:
-                # the interpreter's start and the imports come on top of what the limit is for
-                cost = run_process(row, size, threads=plan.threads, device=plan.device, timeout=plan.limit + 60)
+                timeout = plan.limit + _LONGEST_START
+                cost = run_process(row, size, threads=plan.threads, device=plan.device, timeout=timeout)
                 self._keep(row, cost)
             except CostError as error:
                 self.failures[row] = str(error)

@@ -35,6 +35,7 @@ RATIOS: Final = (
 #: whose cost a megapixel should not depend on the size, and the sides from which that is asked
 _FLAT_ROW: Final = "restorer"
 _FLAT_FROM: Final = 512
+_OPERATOR: Final = "heat"
 _EMPTY: Final = "–"
 
 
@@ -183,8 +184,9 @@ def _table(cells: Mapping[tuple[str, int], Cell], text: Callable[[Cell], str]) -
 def _ratio_table(cells: Mapping[tuple[str, int], Cell]) -> str:
     sizes = _sizes(cells.values())
     lines = []
+    kinds = (("one call", _call_ratio), ("whole process", _process_ratio), ("peak memory", _memory_ratio))
     for ours, other in RATIOS:
-        for what, ratio in (("one call", _call_ratio), ("whole process", _process_ratio), ("memory", _memory_ratio)):
+        for what, ratio in kinds:
             found = [ratio(cells.get((ours, size)), cells.get((other, size))) for size in sizes]
             if any(value is not None for value in found):
                 lines.append(_line([f"`{other}` / `{ours}`, {what}", *(_ratio(value) for value in found)]))
@@ -200,6 +202,8 @@ def _call_ratio(ours: Cell | None, other: Cell | None) -> Ratio | None:
 
 def _process_ratio(ours: Cell | None, other: Cell | None) -> Ratio | None:
     if ours is None or other is None or ours.process is None or other.process is None:
+        return None
+    if ours.row == _OPERATOR:  # no program: its process is little but the start of the interpreter
         return None
     return compare(other.process, ours.process)
 
@@ -240,10 +244,8 @@ def _overhead(run: FolderRun | None) -> list[str]:
     if run is None:
         return []
     share, seconds = run.overhead, statistics.median(run.process)
-    text = (
-        f"`inference.py` on {run.photos} photos of {run.width} x {run.height}: {seconds:.1f} s, "
-        f"{_ratio(share)} times the sum of its network calls."
-    )
+    photos = f"{run.photos} photo{'s' if run.photos != 1 else ''} of {run.width} x {run.height}"
+    text = f"`inference.py` on {photos}: {seconds:.1f} s, {_ratio(share)} times the sum of its network calls."
     return [text]
 
 

@@ -67,7 +67,7 @@ def time_interleaved(
     Args:
         calls: competitors by name.
         rounds: times that each is measured, where ``limit`` allows it.
-        limit: seconds that one competitor may take altogether, its first call excepted.
+        limit: seconds that one competitor may take altogether; its first call is made in any case.
         shortest: seconds that a measurement should last; short calls are repeated for as long, and their mean taken.
         clock: gives the time in seconds.
     """

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 __all__ = ["NonLocalMeans"]
 
 #: h as a multiple of σ, chosen on the validation images by docs/scripts/peer_evidence.py
-GRAY_STRENGTH: Final = 1.0
-COLOR_STRENGTH: Final = (1.0, 1.0)
+GRAY_STRENGTH: Final = 0.9
+COLOR_STRENGTH: Final = (0.6, 0.6)
 
 
 class NonLocalMeans:

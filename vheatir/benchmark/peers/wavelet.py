@@ -12,7 +12,7 @@ from vheatir.benchmark.peers.packages import require
 __all__ = ["Wavelet"]
 
 #: chosen on the validation images by docs/scripts/peer_evidence.py
-WAVELET: Final = "sym8"
+WAVELET: Final = "coif2"
 #: scikit-image's own number of levels depends on the wavelet so much that long ones get one level alone
 LEVELS: Final = 4
 

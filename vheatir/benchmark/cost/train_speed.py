@@ -1,0 +1,127 @@
+"""``python -m vheatir.benchmark train-speed``: megapixels of crops a second that networks train on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vheatir.atomic import atomic_path
+from vheatir.benchmark.cli import run_command
+from vheatir.benchmark.cost.timing import Timing, compare
+from vheatir.inference.paths import UsageError
+
+if TYPE_CHECKING:
+    from vheatir.benchmark.cost.training import TrainingPlan
+    from vheatir.benchmark.environment import Environment
+
+__all__ = ["NETWORK_NAMES", "build_parser", "main", "markdown"]
+
+#: what can be trained; rows of the speed command
+NETWORK_NAMES: Final = ("fast", "light", "paper", "swinir-light", "swin-fast", "swinir")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's argument parser."""
+    parser = argparse.ArgumentParser(
+        prog="python -m vheatir.benchmark train-speed",
+        description="Measure training steps (forward, loss, backward, clipped gradient, AdamW) on random RGB crops.",
+    )
+    parser.add_argument(
+        "--rows", nargs="+", default=["fast"], choices=NETWORK_NAMES, metavar="ROW", help=", ".join(NETWORK_NAMES)
+    )
+    parser.add_argument("--batch", type=int, default=8, help="crops in a step (default: 8)")
+    parser.add_argument("--crop", type=int, default=64, help="side of a crop in pixels (default: 64)")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="default: bf16")
+    parser.add_argument("--compile", action="store_true", help="compile the networks by torch.compile")
+    parser.add_argument("--rounds", type=int, default=9, help="measurements of each (default: 9)")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds for each row (default: 300)")
+    parser.add_argument("--threads", type=int, help="torch's threads (default: its own choice)")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the measurements as JSON")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print Markdown, and return the exit code."""
+    arguments = build_parser().parse_args(argv)
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if min(arguments.batch, arguments.rounds, arguments.threads or 1) < 1 or arguments.crop < 16:
+        raise UsageError("--batch, --rounds and --threads are 1 or more, --crop 16 or more.")
+    if not arguments.limit > 0:
+        raise UsageError("--limit is more than 0 seconds.")
+    if arguments.output is not None and not arguments.output.absolute().parent.is_dir():
+        raise UsageError(f"The folder of --output {arguments.output} does not exist; make it first.")
+
+    import torch
+
+    from vheatir.benchmark.cost.training import TrainingPlan, measure_training
+    from vheatir.benchmark.environment import describe_environment
+    from vheatir.inference.compute import select_device
+
+    device = select_device(arguments.device)
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    plan = TrainingPlan(
+        rows=list(dict.fromkeys(arguments.rows)),
+        batch=arguments.batch,
+        crop=arguments.crop,
+        precision=arguments.precision,
+        compile=arguments.compile,
+        rounds=arguments.rounds,
+        limit=arguments.limit,
+        device=device,
+    )
+    environment = describe_environment(device)
+    timings = measure_training(plan)
+    if arguments.output is not None:
+        _write(arguments.output, plan, timings, environment)
+    sys.stdout.write(markdown(plan, timings, environment))
+    return 0
+
+
+def markdown(plan: TrainingPlan, timings: Mapping[str, Timing], environment: Environment) -> str:
+    """Lay out the measurements; the last column is how many times as fast as each row the first row trains."""
+    compiled = ", compiled" if plan.compile else ""
+    first = next(iter(timings))
+    what = f"Training steps on {plan.batch} RGB crops of {plan.crop}², {plan.precision}{compiled}"
+    lines = [
+        f"Machine: {environment}.",
+        "",
+        f"{what}; median of the rounds (smallest – largest).",
+        "",
+        f"| | megapixels a second | seconds a step | time / `{first}` |",
+        "|---|---|---|---|",
+    ]
+    for name, timing in timings.items():
+        ratio = compare(timing, timings[first])
+        seconds = f"{timing.median:.3g} ({min(timing.measured):.3g} – {max(timing.measured):.3g})"
+        times = f"{ratio.median:.3g} ({ratio.low:.3g} – {ratio.high:.3g})"
+        lines.append(f"| `{name}` | {plan.megapixels / timing.median:.3g} | {seconds} | {times} |")
+    return "\n".join(lines) + "\n"
+
+
+def _write(path: Path, plan: TrainingPlan, timings: Mapping[str, Timing], environment: Environment) -> None:
+    content = {
+        "format": "vheatir-train-speed",
+        "format_version": 1,
+        "environment": asdict(environment),
+        "batch": plan.batch,
+        "crop": plan.crop,
+        "precision": plan.precision,
+        "compile": plan.compile,
+        "rows": {name: asdict(timing) for name, timing in timings.items()},
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
