@@ -17,6 +17,7 @@ _COMMANDS: Final = {
     "score": "vheatir.benchmark.cli",
     "report": "vheatir.benchmark.report",
     "speed": "vheatir.benchmark.cost.speed",
+    "train-speed": "vheatir.benchmark.cost.train_speed",
     "plot": "vheatir.benchmark.plots",
 }
 

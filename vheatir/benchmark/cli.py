@@ -48,7 +48,7 @@ examples:
   %(prog)s --task jpeg --quality 10 20 30 40 --sets LIVE1=datasets/benchmarks/LIVE1 --published --output out/
   %(prog)s --task denoise --sigma 25 --sets ~/photos --model fast my.safetensors --peer bm3d mine=my_module:denoise
 
-other commands: speed, report, plot, each with its own --help.
+other commands: speed, train-speed, report, plot, each with its own --help.
 
 exit codes:
   0 done; 2 wrong usage, or an image or method that cannot be scored; 130 interrupted; in both cases the sets and

@@ -17,6 +17,7 @@ __all__ = ["CostError", "DenseHeat", "Heat", "WindowAttention", "swinir_class"]
 
 _WINDOW: Final = 8
 _HEADS: Final = 6
+_HEADS_OF_OTHER_WIDTHS: Final = 8
 
 
 class CostError(ValueError):
@@ -93,7 +94,7 @@ class WindowAttention(nn.Module):
             in_chans=in_chans * downscale**2,
             embed_dim=embed_dim,
             depths=tuple(depths),
-            num_heads=(_HEADS,) * len(depths),
+            num_heads=(_HEADS if embed_dim % _HEADS == 0 else _HEADS_OF_OTHER_WIDTHS,) * len(depths),
             window_size=_WINDOW,
             mlp_ratio=2.0,
             upscale=1,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vheatir.archs import CONFIGS, VHeatIR
+from vheatir.archs import VHeatIR, configuration
 from vheatir.benchmark.cost.reference import DenseHeat, Heat, WindowAttention, swinir_class
 from vheatir.inference.restorer import Restorer
 
@@ -120,7 +120,7 @@ Row = NetworkRow | HeatRow | RestorerRow
 
 
 def _ours(name: str) -> Callable[[], nn.Module]:
-    arguments: dict[str, Any] = {"in_chans": CHANNELS, **CONFIGS[name]}
+    arguments: dict[str, Any] = configuration(name, CHANNELS)
     return lambda: VHeatIR(**arguments)
 
 
@@ -135,7 +135,7 @@ ROWS: Final[Mapping[str, Row]] = {
     "light": NetworkRow("vHeatIR `light`", _ours("light")),
     "paper": NetworkRow("vHeatIR `paper`", _ours("paper")),
     "swinir-light": NetworkRow("SwinIR lightweight (60, 4 x 6)", _swin(60, (6, 6, 6, 6)), is_swin=True),
-    "swin-fast": NetworkRow("`fast` with window attention (48, 3 x 3, half resolution)", _swin(48, (3, 3, 3), 2), True),
+    "swin-fast": NetworkRow("`fast` with window attention (64, 3 x 3, half resolution)", _swin(64, (3, 3, 3), 2), True),
     "swinir": NetworkRow("SwinIR (180, 6 x 6)", _swin(180, (6, 6, 6, 6, 6, 6)), is_swin=True),
     "heat": HeatRow("heat operator (60 channels)", dense=False),
     "heat-dense": HeatRow("dense products as published (60 channels)", dense=True),
