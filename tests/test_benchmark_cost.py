@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from training_options import needs_basicsr
 
-from vheatir.archs import CONFIGS, VHeatIR
+from vheatir.archs import VHeatIR, configuration
 from vheatir.archs.complexity import count_multiply_adds as count_ours
 from vheatir.archs.complexity import count_parameters
 from vheatir.archs.vheatir_arch import HeatBlock, HeatBranch
@@ -241,7 +241,7 @@ def test_sizes_ascend_and_cells_hold_what_was_measured(processes: list[tuple[str
 @pytest.mark.usefixtures("processes")
 def test_networks_are_counted() -> None:
     (cells,) = measure_sizes(plan(rows=("fast",), rounds=1))
-    network = VHeatIR(in_chans=3, **CONFIGS["fast"])  # type: ignore[arg-type]
+    network = VHeatIR(**configuration("fast", 3))  # type: ignore[arg-type]
     assert cells[0].parameters == count_parameters(network)
     assert cells[0].multiply_adds == count_ours(network, 16, 16)
 

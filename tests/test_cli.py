@@ -403,6 +403,8 @@ def test_ctrl_c_keeps_whole_files_and_leaves_no_other(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(repository)},
+        # a suite that runs in the background ignores Ctrl-C, and so would the processes that it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 60
     while len(files_below(output)) < 2 and process.poll() is None and time.monotonic() < deadline:

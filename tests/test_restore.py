@@ -468,7 +468,7 @@ def test_bundled_weights_cover_the_promised_levels() -> None:
 def test_many_images_come_back_in_order_as_if_alone(level: dict[str, Any]) -> None:
     rng = np.random.default_rng(0)
     shapes = [(5, 6), (5, 6, 3), (70, 80), (5, 6), (6, 5), (5, 6, 3), (5, 6, 1)] + [(8, 8)] * 20
-    images = [(rng.random(shape) * 255).astype(np.uint8) for shape in shapes]
+    images: list[Array] = [(rng.random(shape) * 255).astype(np.uint8) for shape in shapes]
     images[3] = images[3].astype(np.float32) / 255
     images[5][..., 1:] = images[5][..., :1]  # gray in three channels
     restorer = vheatir.Restorer(level["task"], device="cpu")

@@ -23,8 +23,11 @@ Array = npt.NDArray[Any]
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 MAIN = {271: "Maker", 270: "A title, longer than four bytes", 33432: "Holder", 282: IFDRational(300, 1)}
-CAMERA = {ExifTags.Base.ExposureTime: IFDRational(1, 250), ExifTags.Base.ISOSpeedRatings: 800}
-PLACE = {ExifTags.GPS.GPSLatitudeRef: "N", ExifTags.GPS.GPSLatitude: tuple(IFDRational(n, 7) for n in (1, 2, 3))}
+CAMERA: dict[int, Any] = {ExifTags.Base.ExposureTime: IFDRational(1, 250), ExifTags.Base.ISOSpeedRatings: 800}
+PLACE: dict[int, Any] = {
+    ExifTags.GPS.GPSLatitudeRef: "N",
+    ExifTags.GPS.GPSLatitude: tuple(IFDRational(n, 7) for n in (1, 2, 3)),
+}
 
 
 def exif(*, endian: str = "<", how: int = 1) -> bytes:

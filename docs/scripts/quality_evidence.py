@@ -79,9 +79,9 @@ def print_channels(images: Sequence[Array]) -> None:
         for image in images:
             clean = image.astype(np.float32) / 255
             noise = np.random.default_rng(0).standard_normal(clean.shape).astype(np.float32)
-            noisy = clean + np.float32(sigmas) / 255 * noise
+            noisy = clean + np.array(sigmas, np.float32) / 255 * noise
             own = [restorer.restore(noisy, sigma=sigma)[..., channel] for channel, sigma in enumerate(sigmas)]
-            factor = np.float32(min(sigmas)) / np.float32(sigmas)
+            factor = np.float32(min(sigmas)) / np.array(sigmas, np.float32)
             scaled = restorer.restore(noisy * factor, sigma=min(sigmas)) / factor
             results = (restorer.restore(noisy, sigma=sigmas), np.stack(own, axis=-1), scaled)
             rows.append([_psnr(result * 255, image) for result in results])

@@ -175,7 +175,8 @@ class Restorer:
             for start in range(0, len(indices), _BATCH):
                 batch = [canvases[index] for index in indices[start : start + _BATCH]]
                 self._restore_canvases(batch, levels[indices[0]], device)
-        return [canvas.result for canvas in canvases]
+        results: list[Any] = [canvas.result for canvas in canvases]
+        return results
 
     def restore_file(
         self,
@@ -224,8 +225,8 @@ class Restorer:
         check_precision(self.precision, device)
         for is_gray in (True, False):
             header = self._chosen_model(is_gray, device).header
-            if level is not None and level != "auto":
-                trained_level(header, mean_sigma(level) if isinstance(level, Sequence) else level)
+            if level is not None and not isinstance(level, str):
+                trained_level(header, _given_sigma(level)[0])
 
     def _restore(self, image: ImageLike, level: float) -> tuple[ImageLike, int]:
         """The result, and in how many pieces it was computed."""
