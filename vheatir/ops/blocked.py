@@ -19,8 +19,6 @@ __all__ = ["BlockedConduction", "blocked_conduction"]
 # Measured on two cores of an AMD EPYC (AVX-512), 60 channels in float32: see docs/performance.md.
 _SMALLEST: Final = 96
 _LEAF: Final = 64
-_LEAF_OF_LARGE: Final = 128
-_LARGE: Final = 384
 #: values in a block: half a megabyte of float32
 _BLOCK: Final = 2**17
 
@@ -34,10 +32,7 @@ def blocked_conduction(u: Tensor) -> BlockedConduction | None:
         return None
     if u.dtype not in (torch.float32, torch.float64) or max(u.shape[1:3]) < _SMALLEST:
         return None
-    rows, columns = (
-        plan_transform(size, leaf=_LEAF if size < _LARGE else _LEAF_OF_LARGE, dtype=u.dtype, device=u.device)
-        for size in u.shape[1:3]
-    )
+    rows, columns = (plan_transform(size, leaf=_LEAF, dtype=u.dtype, device=u.device) for size in u.shape[1:3])
     return BlockedConduction(rows, columns, _BLOCK)
 
 
