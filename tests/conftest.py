@@ -32,3 +32,30 @@ def data_root() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no benchmark images here: set {DATA_VARIABLE} to the folder that holds them")
     return folder
+
+
+@pytest.fixture
+def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tiny weights in place of the bundled ones: gray models brighten by 0.1, colour ones darken by 0.1."""
+    # imported here: torch must not be before the number of threads is set
+    from tiny_weights import save_all_tasks
+
+    import vheatir.checkpoint
+
+    folder = save_all_tasks(tmp_path / "weights")
+    monkeypatch.setattr(vheatir.checkpoint, "BUNDLED_WEIGHTS", folder)
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """An empty folder for inputs."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    """A folder for results, not made yet."""
+    return tmp_path / "out"

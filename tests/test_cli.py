@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tiny_weights import save_all_tasks, save_tiny_weights
+from tiny_weights import save_tiny_weights
 
 import vheatir
 import vheatir.checkpoint
@@ -28,24 +28,7 @@ DENOISE = ("--task", "denoise", "--sigma", "25", "--device", "cpu")
 JPEG = ("--task", "jpeg", "--device", "cpu")
 
 
-@pytest.fixture(autouse=True)
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tiny weights in place of the bundled ones: gray models brighten by 0.1, colour ones darken by 0.1."""
-    folder = save_all_tasks(tmp_path / "weights")
-    monkeypatch.setattr(vheatir.checkpoint, "BUNDLED_WEIGHTS", folder)
-    return folder
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+pytestmark = pytest.mark.usefixtures("bundled")
 
 
 def pixels(*shape: int, dtype: type[np.unsignedinteger[Any]] = np.uint8) -> Array:

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL import ImageCms
-from tiny_weights import save_all_tasks, save_tiny_weights
+from tiny_weights import save_tiny_weights
 
 import vheatir
 import vheatir.checkpoint
@@ -37,23 +37,7 @@ DENOISE = ("--task", "denoise", "--sigma", "25", "--device", "cpu")
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-@pytest.fixture(autouse=True)
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = save_all_tasks(tmp_path / "weights")
-    monkeypatch.setattr(vheatir.checkpoint, "BUNDLED_WEIGHTS", folder)
-    return folder
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+pytestmark = pytest.mark.usefixtures("bundled")
 
 
 def pixels(*shape: int, dtype: Any = np.uint8) -> Array:

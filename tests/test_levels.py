@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import skimage.data
-from tiny_weights import save_all_tasks
 
 import vheatir
 import vheatir.checkpoint
@@ -28,23 +27,7 @@ Array = npt.NDArray[Any]
 Captured = pytest.CaptureFixture[str]
 
 
-@pytest.fixture(autouse=True)
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = save_all_tasks(tmp_path / "weights")
-    monkeypatch.setattr(vheatir.checkpoint, "BUNDLED_WEIGHTS", folder)
-    return folder
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+pytestmark = pytest.mark.usefixtures("bundled")
 
 
 def run(source: Path, output: Path, *options: str) -> int:

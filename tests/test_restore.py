@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 import torch
-from tiny_weights import save_all_tasks, save_tiny_weights, tiny_network
+from tiny_weights import save_tiny_weights, tiny_network
 from torch import Tensor, nn
 
 import vheatir
@@ -49,14 +49,6 @@ def pixels(shape: tuple[int, ...], dtype: Any) -> Array:
     if np.issubdtype(dtype, np.floating):
         return generator.random(shape).astype(dtype)
     return generator.integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
-
-
-@pytest.fixture
-def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tiny weights in place of the bundled ones: gray models brighten by 0.1, colour ones darken by 0.1."""
-    folder = save_all_tasks(tmp_path / "weights")
-    monkeypatch.setattr(vheatir.checkpoint, "BUNDLED_WEIGHTS", folder)
-    return folder
 
 
 # -------------------------------------------------------------------------------------------- RestorationNetwork
