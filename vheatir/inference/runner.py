@@ -21,8 +21,8 @@ __all__ = ["RestorationError", "TileRunner", "tile_overlap"]
 logger = logging.getLogger(__name__)
 
 # What keeps the joints under 1/255, see docs/tiling.md: the stronger the noise, the farther the network looks.
-_OVERLAP: Final = 64
-_OVERLAP_OF_STRONG_NOISE: Final = 96
+_OVERLAP: Final = 80
+_OVERLAP_OF_STRONG_NOISE: Final = 112
 _STRONG_NOISE: Final = 30.0
 
 
