@@ -75,15 +75,13 @@ class BlockedConduction:
         spectrum = torch.empty_like(u)
         flat, flat_spectrum, flat_result = (x.view(height, width * channels) for x in (u, spectrum, result))
         step = max(64, self.block // height)
-        for start in range(0, width * channels, step):
-            part = slice(start, start + step)
+        parts = [slice(start, start + step) for start in range(0, width * channels, step)]
+        for part in parts:
             flat_spectrum[:, part] = self.rows.forward(flat[:, part])
         step = max(1, self.block // (width * channels))
         for start in range(0, height, step):
             self._along_rows(spectrum[start : start + step], decay[start : start + step])
-        step = max(64, self.block // height)
-        for start in range(0, width * channels, step):
-            part = slice(start, start + step)
+        for part in parts:
             flat_result[:, part] = self.rows.inverse(flat_spectrum[:, part])
 
     def _along_rows(self, spectrum: Tensor, decay: Tensor) -> None:

@@ -13,7 +13,7 @@ from vheatir.benchmark.cli import run_command
 from vheatir.benchmark.cost.report import Cell, SpeedReport, markdown, read_speed, write_speed
 from vheatir.inference.paths import UsageError
 
-__all__ = ["ROW_NAMES", "build_parser", "main"]
+__all__ = ["ROW_NAMES", "build_parser", "check_measuring", "main"]
 
 #: what can be measured; :data:`vheatir.benchmark.cost.rows.ROWS` without its imports
 ROW_NAMES: Final = (
@@ -84,6 +84,15 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--sizes are 16 pixels or more.")
     if min(arguments.rounds, arguments.processes, arguments.threads or 1) < 1 or arguments.photos < 0:
         raise UsageError("--rounds, --processes and --threads are 1 or more, --photos 0 or more.")
+    check_measuring(arguments)
+
+
+def check_measuring(arguments: argparse.Namespace) -> None:
+    """Refuse a --limit or an --output with which nothing can be measured.
+
+    Raises:
+        UsageError: if the limit is not more than 0, or the output's folder does not exist.
+    """
     if not arguments.limit > 0:
         raise UsageError("--limit is more than 0 seconds.")
     if arguments.output is not None and not arguments.output.absolute().parent.is_dir():

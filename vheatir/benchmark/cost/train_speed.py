@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from vheatir.atomic import atomic_path
 from vheatir.benchmark.cli import run_command
+from vheatir.benchmark.cost.speed import check_measuring
 from vheatir.benchmark.cost.timing import Timing, compare
 from vheatir.inference.paths import UsageError
 
@@ -55,10 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     if min(arguments.batch, arguments.rounds, arguments.threads or 1) < 1 or arguments.crop < 16:
         raise UsageError("--batch, --rounds and --threads are 1 or more, --crop 16 or more.")
-    if not arguments.limit > 0:
-        raise UsageError("--limit is more than 0 seconds.")
-    if arguments.output is not None and not arguments.output.absolute().parent.is_dir():
-        raise UsageError(f"The folder of --output {arguments.output} does not exist; make it first.")
+    check_measuring(arguments)
 
     import torch
 
