@@ -44,7 +44,10 @@ _TRAINING_DATASET: Final = _keys(
 _EVALUATION_DATASET: Final = _keys("name type in_chans degradation", _CLEAN_IMAGES)
 
 # what a section may hold, for each value of its key ``type``
-_OPTIMIZERS: Final = dict.fromkeys(("Adam", "AdamW"), _keys("type lr", "betas eps weight_decay amsgrad fused"))
+_OPTIMIZERS: Final = {
+    **dict.fromkeys(("Adam", "AdamW"), _keys("type lr", "betas eps weight_decay amsgrad fused")),
+    "Muon": _keys("type lr", "momentum betas eps weight_decay"),
+}
 _SCHEDULERS: Final = {
     "WarmupCosine": _keys("type", "minutes warmup_iter floor"),
     "MultiStepLR": _keys("type milestones", "gamma restarts restart_weights"),

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vheatir.allocator import keep_freed_memory
 from vheatir.options import OptionError, check_options, force_options, read_options
 
 __all__ = ["main", "train"]
@@ -31,6 +32,7 @@ def main() -> int:
     """Entry point of ``python -m vheatir.train``; the command line is BasicSR's."""
     try:
         check_command_line(is_train=True)
+        keep_freed_memory()
         train(Path.cwd())
     except (OptionError, OSError) as error:
         sys.stderr.write(f"{error}\n")

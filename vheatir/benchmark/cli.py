@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from vheatir.allocator import keep_freed_memory
 from vheatir.benchmark.results import METRICS, Channels, MetricName, Result, write_csv, write_results
 from vheatir.inference.paths import UsageError
 
@@ -149,6 +150,7 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
     """Run a command of the benchmark; errors that the user can mend become one sentence and exit code 2."""
     logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(message)s")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # failures are reported in our own words
+    keep_freed_memory()
     try:
         return command()
     except ModuleNotFoundError as error:

@@ -157,8 +157,10 @@ def _run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"The output folder {arguments.output} cannot be made: {error.strerror}.") from error
 
+    from vheatir.allocator import keep_freed_memory
     from vheatir.inference.folder import write_report
 
+    keep_freed_memory()
     reports: list[FileReport] = []
     try:
         _restore_all(jobs, settings, reports, quiet=arguments.quiet)

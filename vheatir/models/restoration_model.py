@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from vheatir.atomic import atomic_path
 from vheatir.basicsr_compat import MODEL_REGISTRY, SRModel, get_root_logger
+from vheatir.models.muon import Muon
 from vheatir.models.random_state import get_random_state, set_random_state
 from vheatir.models.schedule import WarmupCosine
 from vheatir.models.weights import matching_tensors, read_tensors
@@ -32,7 +33,8 @@ class RestorationModel(SRModel):  # type: ignore[misc]
     * ``grad_clip``: bound on the norm of the gradient;
     * ``accumulate``: the batch goes through the network in that many equal parts, with one step at the end;
     * ``compile``: compile the network with torch.compile;
-    * ``optim_g: {type: AdamW, ...}`` and ``scheduler: {type: WarmupCosine, ...}`` beside BasicSR's own;
+    * ``optim_g: {type: AdamW, ...}``, ``optim_g: {type: Muon, ...}`` (:class:`vheatir.models.muon.Muon`) and
+      ``scheduler: {type: WarmupCosine, ...}`` beside BasicSR's own;
     * ``path.pretrain_network_g``: a BasicSR checkpoint or a safetensors file; with ``strict_load_g: false`` tensors of
       other shapes are left as they are, which starts a colour model from a gray one.
 
@@ -59,6 +61,8 @@ class RestorationModel(SRModel):  # type: ignore[misc]
     def get_optimizer(self, optim_type: str, params: list[Tensor], lr: float, **options: Any) -> torch.optim.Optimizer:
         if optim_type == "AdamW":
             return torch.optim.AdamW(params, lr, **options)
+        if optim_type == "Muon":
+            return Muon(params, lr, **options)
         optimizer: torch.optim.Optimizer = super().get_optimizer(optim_type, params, lr, **options)
         return optimizer
 
@@ -81,7 +85,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         self.level = data["level"].to(self.device)
 
     def optimize_parameters(self, current_iter: int) -> None:
-        """One step on the current batch; ``current_iter`` is BasicSR's signature and not needed."""
+        """One step on the current batch; ``current_iter`` counts from 1."""
         self.optimizer_g.zero_grad()
         total = torch.zeros((), device=self.device)
         parts = zip(*(tensor.chunk(self._accumulate) for tensor in (self.lq, self.gt, self.level)), strict=True)
@@ -96,7 +100,8 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         self.optimizer_g.step()
         self.log_dict = self.reduce_loss_dict(OrderedDict(l_pix=total))
         if self.ema_decay > 0:
-            self.model_ema(decay=self.ema_decay)
+            # a short memory at first, or the random start would weigh in the average for thousands of steps
+            self.model_ema(decay=min(self.ema_decay, current_iter / (current_iter + 9)))
 
     def test(self) -> None:
         """Restore the current batch with the averaged weights if there are any, in float32."""

@@ -1,44 +1,31 @@
-"""Cosine transforms along the first axis of a matrix, split into halves until dense products pay.
+"""Cosine transforms along the first axis of a matrix, halved in place until one batch of small dense products is left.
 
 The orthonormal DCT-II of an even length folds into a DCT-II and a DCT-IV of half the length; a DCT-IV of an even
-length turns by Givens rotations into two DCT-II of half the length. Every step is orthogonal, so rounding errors do not
-grow as they do in algorithms that divide by cosines. Source: Plonka and Tasche, "Fast and numerically stable
-algorithms for discrete cosine transforms", Linear Algebra and its Applications 394, 2005 (equations of C^II and C^IV).
-Frequencies come out in the order in which the halves leave them: nothing is interleaved.
+length turns by plane rotations into two DCT-II of half the length. Source: Plonka and Tasche, "Fast and numerically
+stable algorithms for discrete cosine transforms", Linear Algebra and its Applications 394, 2005. Every step is
+orthogonal up to a factor that the small bases absorb, so rounding errors do not grow.
+
+What is ours is that nothing is copied or reordered on the way: signals are gathered once with their mirrored halves
+already turned round, alternating signs are passed on to the steps below, and the small bases are written in the order
+in which the pairs of a DCT-IV meet. A rotation is three shears in place (lifting).
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-__all__ = ["CosineTransform", "plan_transform"]
+__all__ = ["HalvedCosine", "plan_transform"]
 
-
-class CosineTransform(ABC):
-    """An orthonormal transform of length N along the first axis of (N, K).
-
-    Attributes:
-        order: order[i] is the frequency of row i of a spectrum.
-    """
-
-    order: list[int]
-
-    @abstractmethod
-    def forward(self, x: Tensor) -> Tensor:
-        """Spectrum of x (N, K)."""
-
-    @abstractmethod
-    def inverse(self, spectrum: Tensor) -> Tensor:
-        """What has this spectrum (N, K)."""
+_EDGE = math.sqrt(2)
 
 
 @lru_cache(maxsize=16)
-def plan_transform(size: int, *, leaf: int, dtype: torch.dtype, device: torch.device) -> CosineTransform:
+def plan_transform(size: int, *, leaf: int, dtype: torch.dtype, device: torch.device) -> HalvedCosine:
     """Plan the orthonormal DCT-II of length ``size``; even lengths above ``leaf`` are halved. The latest are kept.
 
     Args:
@@ -47,85 +34,240 @@ def plan_transform(size: int, *, leaf: int, dtype: torch.dtype, device: torch.de
         dtype: floating type of the signals; the coefficients are evaluated in float64 whatever it is.
         device: where the signals live.
     """
+    levels = 0
+    while (size >> levels) > leaf and (size >> levels) % 2 == 0:
+        levels += 1
     with torch.inference_mode(False), torch.no_grad():
-        return _plan(2, size, 1.0, leaf, dtype, device)
+        return HalvedCosine(size, levels, dtype=dtype, device=device)
 
 
-def _plan(kind: int, size: int, scale: float, leaf: int, dtype: torch.dtype, device: torch.device) -> CosineTransform:
-    if size <= leaf or size % 2:
-        return _Dense(kind, size, scale, dtype, device)
-    return (_Folded if kind == 2 else _Rotated)(size, scale, leaf, dtype, device)
+class HalvedCosine:
+    """The orthonormal DCT-II of length N along the first axis of (N, K), halved ``levels`` times.
+
+    Args:
+        size: N, divisible by 2 ** levels.
+        levels: number of halvings, 0 for one dense product.
+        dtype: floating type of the signals.
+        device: where they live.
+
+    Attributes:
+        gather: sample gather[i] of a signal stands in row i of a gathered signal, shape (N,).
+        order: order[i] is the frequency of row i of a spectrum.
+    """
+
+    def __init__(self, size: int, levels: int, *, dtype: torch.dtype, device: torch.device) -> None:
+        self.size = size
+        self._levels: list[list[_Step]] = [[] for _ in range(levels)]
+        self._bases: list[Tensor] = []
+        self.order: list[int] = []
+        whole = _Node(kind=2, start=0, size=size, backward=False, alternating=False, sign=1)
+        self.order = self._build(whole, 0, dtype, device)
+        scale = 2.0 ** (-levels / 2)
+        self._basis = (torch.stack(self._bases) * scale).to(device=device, dtype=dtype)
+        self._transposed = self._basis.mT.contiguous()
+        self.gather = torch.tensor(_gathering(size, levels), device=device)
+
+    def forward(self, x: Tensor, out: Tensor) -> None:
+        """Spectrum of a gathered signal.
+
+        Args:
+            x: shape (N, K), gathered; it is used as working space.
+            out: receives the spectrum, shape (N, K), contiguous like x.
+        """
+        for level in self._levels:
+            for step in level:
+                step.split(x)
+        self._multiply(self._basis, x, out)
+        for level in reversed(self._levels):
+            for step in level:
+                step.pair(out)
+
+    def inverse(self, spectrum: Tensor, out: Tensor) -> None:
+        """Gathered signal of a spectrum; arguments as of :meth:`forward`."""
+        for level in self._levels:
+            for step in level:
+                step.unpair(spectrum)
+        self._multiply(self._transposed, spectrum, out)
+        for level in reversed(self._levels):
+            for step in level:
+                step.unsplit(out)
+
+    def _multiply(self, matrices: Tensor, x: Tensor, out: Tensor) -> None:
+        leaves, size, _ = matrices.shape
+        torch.bmm(matrices, x.view(leaves, size, -1), out=out.view(leaves, size, -1))
+
+    def _build(self, node: _Node, level: int, dtype: torch.dtype, device: torch.device) -> list[int]:
+        """Add the steps below ``node``; returns the frequency, of the node's own transform, of each of its rows."""
+        if level == len(self._levels):
+            self._bases.append(node.basis())
+            return node.natural_order()
+        below = len(self._levels) - level - 1
+        step = _Fold(node) if node.kind == 2 else _Rotation(node, _gathering(node.size // 2, below), dtype, device)
+        self._levels[level].append(step)
+        upper, lower = (self._build(child, level + 1, dtype, device) for child in step.children)
+        return step.order(upper, lower)
 
 
-class _Dense(CosineTransform):
-    """One product with the cosines, of DCT-II (kind 2) or DCT-IV (kind 4)."""
+@dataclass(frozen=True)
+class _Node:
+    """A transform within the whole.
 
-    def __init__(self, kind: int, size: int, scale: float, dtype: torch.dtype, device: torch.device) -> None:
-        self.order = list(range(size))
-        n = torch.arange(size, dtype=torch.float64, device=device)
-        row = 2 * n if kind == 2 else 2 * n + 1
-        quarter = torch.remainder(row[:, None] * (2 * n + 1), 8 * size)
-        basis = torch.cos(quarter * (math.pi / (4 * size))) * math.sqrt(2 / size)
-        if kind == 2:
+    Attributes:
+        kind: 2 for DCT-II, 4 for DCT-IV.
+        start: its first row.
+        size: its length n.
+        backward: the spectrum stands in reverse: frequency n - f for f (and 0 stays) in a DCT-II, n - 1 - f in a
+            DCT-IV.
+        alternating: the signal arrives with its odd samples negated.
+        sign: factor of the spectrum.
+    """
+
+    kind: int
+    start: int
+    size: int
+    backward: bool
+    alternating: bool
+    sign: int
+
+    def natural_order(self) -> list[int]:
+        if not self.backward:
+            return list(range(self.size))
+        top = self.size if self.kind == 2 else self.size - 1
+        return [(top - f) % self.size for f in range(self.size)]
+
+    def basis(self) -> Tensor:
+        """The orthonormal matrix in float64, with the node's order and signs: shape (n, n)."""
+        n = torch.arange(self.size, dtype=torch.float64)
+        row = 2 * n if self.kind == 2 else 2 * n + 1
+        quarter = torch.remainder(row[:, None] * (2 * n + 1), 8 * self.size)
+        basis = torch.cos(quarter * (math.pi / (4 * self.size))) * math.sqrt(2 / self.size)
+        if self.kind == 2:
             basis[0] /= math.sqrt(2)
-        self._basis = (basis * scale).to(dtype)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._basis @ x
-
-    def inverse(self, spectrum: Tensor) -> Tensor:
-        return self._basis.mT @ spectrum
+        if self.alternating:
+            basis[:, 1::2] *= -1
+        return basis[self.natural_order()] * self.sign
 
 
-class _Folded(CosineTransform):
+class _Fold:
     """DCT-II: sums of mirrored pairs hold the even frequencies, differences the odd ones."""
 
-    def __init__(self, size: int, scale: float, leaf: int, dtype: torch.dtype, device: torch.device) -> None:
-        self._half = size // 2
-        self._even = _plan(2, self._half, scale / math.sqrt(2), leaf, dtype, device)
-        self._odd = _plan(4, self._half, scale / math.sqrt(2), leaf, dtype, device)
-        self.order = [2 * n for n in self._even.order] + [2 * n + 1 for n in self._odd.order]
+    def __init__(self, node: _Node) -> None:
+        half = node.size // 2
+        self._upper = slice(node.start, node.start + half)
+        self._lower = slice(node.start + half, node.start + node.size)
+        self._alternating = node.alternating
+        self.children = (
+            _Node(2, node.start, half, node.backward, node.alternating, node.sign),
+            _Node(4, node.start + half, half, node.backward, node.alternating, node.sign),
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        first, mirrored = x[: self._half], x[self._half :].flip(0)
-        return torch.cat((self._even.forward(first + mirrored), self._odd.forward(first - mirrored)))
+    def order(self, upper: list[int], lower: list[int]) -> list[int]:
+        return [2 * f for f in upper] + [2 * f + 1 for f in lower]
 
-    def inverse(self, spectrum: Tensor) -> Tensor:
-        even, odd = self._even.inverse(spectrum[: self._half]), self._odd.inverse(spectrum[self._half :])
-        return torch.cat((even + odd, (even - odd).flip(0)))
+    def split(self, x: Tensor) -> None:
+        # mirrored samples of an alternating signal differ in sign, so that sum and difference change places
+        (_turn if self._alternating else _butterfly)(x[self._upper], x[self._lower])
+
+    def unsplit(self, x: Tensor) -> None:
+        (_turn_back if self._alternating else _butterfly)(x[self._upper], x[self._lower])
+
+    def pair(self, spectrum: Tensor) -> None:
+        """The spectra of the halves are the spectrum."""
+
+    def unpair(self, spectrum: Tensor) -> None:
+        """See :meth:`pair`."""
 
 
-class _Rotated(CosineTransform):
+class _Rotation:
     """DCT-IV: mirrored pairs, each turned by its own angle, give two DCT-II, whose frequencies pair up again."""
 
-    def __init__(self, size: int, scale: float, leaf: int, dtype: torch.dtype, device: torch.device) -> None:
-        half = self._half = size // 2
-        self._part = _plan(2, half, scale / math.sqrt(2), leaf, dtype, device)
-        j = torch.arange(half, dtype=torch.float64, device=device)
-        angle = (2 * j + 1) * (math.pi / (4 * size))
-        sign = 1 - 2 * torch.remainder(j, 2)
-        self._cosine, self._sine = angle.cos()[:, None].to(dtype), angle.sin()[:, None].to(dtype)
-        self._cosine_b, self._sine_b = (sign * angle.cos())[:, None].to(dtype), (-sign * angle.sin())[:, None].to(dtype)
-        order = self._part.order  # begins with 0
-        place = {frequency: row for row, frequency in enumerate(order)}
-        partner = [place[half - frequency] for frequency in order[1:]]
-        self._partner = torch.tensor(partner, dtype=torch.long, device=device)
-        back = sorted(range(1, half), key=lambda row: partner[row - 1])
-        self._back = torch.tensor([row - 1 for row in back], dtype=torch.long, device=device)
-        self.order = [0, *(2 * n for n in order[1:]), *(2 * n - 1 for n in order[1:]), size - 1]
+    def __init__(self, node: _Node, samples: list[int], dtype: torch.dtype, device: torch.device) -> None:
+        half = node.size // 2
+        self._upper = slice(node.start, node.start + half)
+        self._lower = slice(node.start + half, node.start + node.size)
+        self._backward = node.backward
+        angle = (2 * torch.tensor(samples, dtype=torch.float64) + 1) * (math.pi / (4 * node.size))
+        if node.alternating:
+            angle = -angle
+        self._tangent, self._sine = (
+            x[:, None].to(device=device, dtype=dtype) for x in ((angle / 2).tan(), angle.sin())
+        )
+        # the second signal alternates by itself: in an alternating node the signs cancel, but for one
+        sign = -node.sign if node.alternating else node.sign
+        self.children = (
+            _Node(2, node.start, half, node.backward, node.alternating, node.sign),
+            _Node(2, node.start + half, half, not node.backward, not node.alternating, sign),
+        )
 
-    def forward(self, x: Tensor) -> Tensor:
-        first, mirrored = x[: self._half], x[self._half :].flip(0)
-        a = self._part.forward(self._cosine * first + self._sine * mirrored)
-        b = self._part.forward(self._sine_b * first + self._cosine_b * mirrored)
-        partner = b.index_select(0, self._partner)
-        edge = math.sqrt(2)
-        return torch.cat((a[:1] * edge, a[1:] + partner, a[1:] - partner, b[:1] * -edge))
+    def order(self, upper: list[int], lower: list[int]) -> list[int]:
+        half = len(upper)
+        assert all((f + partner) % half == 0 for f, partner in zip(upper, lower, strict=True))
+        even, odd = [2 * f for f in upper[1:]], [2 * f - 1 for f in upper[1:]]
+        if self._backward:
+            return [2 * half - 1, *odd, 0, *even]
+        return [0, *even, 2 * half - 1, *odd]
 
-    def inverse(self, spectrum: Tensor) -> Tensor:
-        upper, lower = spectrum[1 : self._half], spectrum[self._half : -1]
-        edge = math.sqrt(2)
-        a = self._part.inverse(torch.cat((spectrum[:1] * edge, upper + lower)))
-        b = self._part.inverse(torch.cat((spectrum[-1:] * -edge, (upper - lower).index_select(0, self._back))))
-        first = self._cosine * a + self._sine_b * b
-        return torch.cat((first, (self._sine * a + self._cosine_b * b).flip(0)))
+    def split(self, x: Tensor) -> None:
+        p, q = x[self._upper], x[self._lower]
+        p.addcmul_(q, self._tangent)
+        q.addcmul_(p, self._sine, value=-1)
+        p.addcmul_(q, self._tangent)
+
+    def unsplit(self, x: Tensor) -> None:
+        p, q = x[self._upper], x[self._lower]
+        p.addcmul_(q, self._tangent, value=-1)
+        q.addcmul_(p, self._sine)
+        p.addcmul_(q, self._tangent, value=-1)
+
+    def pair(self, spectrum: Tensor) -> None:
+        a, b = spectrum[self._upper], spectrum[self._lower]
+        if self._backward:
+            first = a[0] * _EDGE
+            torch.mul(b[0], -_EDGE, out=a[0])
+            b[0].copy_(first)
+            _turn(a[1:], b[1:])
+        else:
+            a[0].mul_(_EDGE)
+            b[0].mul_(-_EDGE)
+            _butterfly(a[1:], b[1:])
+
+    def unpair(self, spectrum: Tensor) -> None:
+        a, b = spectrum[self._upper], spectrum[self._lower]
+        if self._backward:
+            first = b[0] * _EDGE
+            torch.mul(a[0], -_EDGE, out=b[0])
+            a[0].copy_(first)
+            _turn_back(a[1:], b[1:])
+        else:
+            a[0].mul_(_EDGE)
+            b[0].mul_(-_EDGE)
+            _butterfly(a[1:], b[1:])
+
+
+_Step = _Fold | _Rotation
+
+
+def _butterfly(a: Tensor, b: Tensor) -> None:
+    """(a, b) <- (a + b, a - b), in place."""
+    a.add_(b)
+    torch.sub(a, b, alpha=2, out=b)
+
+
+def _turn(a: Tensor, b: Tensor) -> None:
+    """(a, b) <- (a - b, a + b), in place."""
+    a.sub_(b)
+    torch.add(a, b, alpha=2, out=b)
+
+
+def _turn_back(a: Tensor, b: Tensor) -> None:
+    """(a, b) <- (a + b, b - a), in place: the transpose of :func:`_turn`."""
+    b.sub_(a)
+    torch.add(b, a, alpha=2, out=a)
+
+
+def _gathering(size: int, levels: int) -> list[int]:
+    """Which sample stands where, so that mirrored partners lie half the length apart at every level."""
+    if levels == 0:
+        return list(range(size))
+    half = _gathering(size // 2, levels - 1)
+    return half + [size - 1 - index for index in half]

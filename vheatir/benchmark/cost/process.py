@@ -21,8 +21,9 @@ from typing import Final
 
 import torch
 
+from vheatir.allocator import keep_freed_memory
 from vheatir.benchmark.cost.reference import CostError
-from vheatir.benchmark.cost.rows import ROWS
+from vheatir.benchmark.cost.rows import ROWS, NetworkRow
 
 __all__ = ["ProcessCost", "peak_memory", "run_process"]
 
@@ -120,6 +121,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     row = ROWS[arguments.row]
     row.prepare()
+    if not (isinstance(row, NetworkRow) and row.is_swin):
+        keep_freed_memory()  # as our command does, and BasicSR does not
     if arguments.device.type == "cuda":
         torch.cuda.init()
 

@@ -1,0 +1,52 @@
+"""The allocator's setting: pages are not cleared again and again; a setting of the user's stays."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+_PROBE = """
+import resource, sys
+from vheatir.allocator import keep_freed_memory
+import torch
+if sys.argv[1] == "keep":
+    print(keep_freed_memory())
+torch.set_num_threads(1)
+x = torch.ones(2**21)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    blocks = [x + 1 for _ in range(8)]
+    del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+for _ in range(4):
+    faults()
+print(faults())
+"""
+
+
+def _run(mode: str, **variables: str) -> list[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", _PROBE, mode], capture_output=True, text=True, check=True, env=environment
+    )
+    return done.stdout.split()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of the GNU C library")
+def test_memory_is_used_again_without_new_pages() -> None:
+    default = int(_run("leave")[0])
+    changed, kept = _run("keep")
+    assert changed == "True"
+    assert default > 1000  # 64 MB are 16384 pages
+    assert int(kept) < default / 10
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of the GNU C library")
+def test_what_the_user_has_set_stays() -> None:
+    changed, faults = _run("keep", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
+    assert changed == "False"
+    assert int(faults) > 1000
