@@ -105,8 +105,8 @@ def _draw_conductivity(axes: Axes, conduction: Conduction, shown: list[int]) -> 
     across = read_conductivity(conduction.nodes, still, frequencies)
     down = read_conductivity(conduction.nodes, frequencies, still)
     for channel, (color, _) in zip(shown, _LINES, strict=False):
-        axes.plot(_cycles(frequencies), across[:, channel], color=color)
-        axes.plot(_cycles(frequencies), down[:, channel], color=color, linestyle=":", linewidth=1)
+        axes.plot(_cycles(frequencies), across[:, channel].numpy(), color=color)
+        axes.plot(_cycles(frequencies), down[:, channel].numpy(), color=color, linestyle=":", linewidth=1)
         end, label = (0.5, float(across[-1, channel])), f"channel {channel}\ng = {float(conduction.gain[channel]):.2f}"
         axes.annotate(label, end, (4, 0), textcoords="offset points", color=color, fontsize=_SMALL, va="center")
     axes.set_yscale("symlog", linthresh=0.1)
@@ -122,8 +122,8 @@ def _draw_decay(axes: Axes, conduction: Conduction, shown: list[int]) -> None:
     decay = radial_decay(conduction.nodes, frequencies)
     after = transfer(decay, conduction.gain)
     for channel, (color, _) in zip(shown, _LINES, strict=False):
-        axes.plot(_cycles(frequencies), decay[:, channel], color=color)
-        axes.plot(_cycles(frequencies), after[:, channel], color=color, linestyle="--", linewidth=1)
+        axes.plot(_cycles(frequencies), decay[:, channel].numpy(), color=color)
+        axes.plot(_cycles(frequencies), after[:, channel].numpy(), color=color, linestyle="--", linewidth=1)
     axes.set_title("decay exp(-k|ω|²) (solid)\nafter the residual step (dashed)")
     axes.set_ylabel("factor of the frequency")
     axes.set_ylim(bottom=min(0.0, float(after[:, shown].min()) * 1.1))
@@ -134,7 +134,13 @@ def _draw_decay_map(axes: Axes, conduction: Conduction, order: Tensor) -> None:
     """The decay of every channel, those that reach farthest at the top."""
     decay = radial_decay(conduction.nodes, _frequencies(conduction))[:, order]
     image = axes.imshow(
-        decay.T, origin="lower", aspect="auto", cmap="cividis", vmin=0, vmax=1, extent=(0, 0.5, -0.5, len(order) - 0.5)
+        decay.T.numpy(),
+        origin="lower",
+        aspect="auto",
+        cmap="cividis",
+        vmin=0,
+        vmax=1,
+        extent=(0, 0.5, -0.5, len(order) - 0.5),
     )
     step = max(1, len(order) // 16)
     axes.set_yticks(range(0, len(order), step), [str(int(channel)) for channel in order[::step]])
@@ -148,7 +154,7 @@ def _draw_conductivity_map(axes: Axes, conduction: Conduction, channel: int) -> 
     frequencies = torch.linspace(0, math.pi, 65, dtype=conduction.nodes.dtype)
     down, across = torch.meshgrid(frequencies, frequencies, indexing="ij")
     k = read_conductivity(conduction.nodes, down, across)[..., channel]
-    image = axes.imshow(k, origin="lower", cmap="cividis", extent=(0, 0.5, 0, 0.5))
+    image = axes.imshow(k.numpy(), origin="lower", cmap="cividis", extent=(0, 0.5, 0, 0.5))
     axes.set_title(f"k(ω), channel {channel}")
     axes.set_ylabel("along y (cycles / feature px)")
     _frequency_axis(axes)
@@ -185,11 +191,13 @@ def _draw_lengths(axes: Axes, conduction: Conduction, downscale: int) -> None:
 
     channels = np.arange(conduction.channels)
     diffusion, averaging = diffusion_length(conduction.nodes), averaging_length(conduction.nodes)
-    axes.plot(channels, averaging, linestyle="none", marker="_", color="black", markersize=9, label="averaging length")
+    axes.plot(
+        channels, averaging.numpy(), linestyle="none", marker="_", color="black", markersize=9, label="averaging length"
+    )
     reach = max(1.0, float(conduction.gain.abs().max()))
     points = axes.scatter(
         channels,
-        diffusion.clamp(min=_SHORTEST),
+        diffusion.clamp(min=_SHORTEST).numpy(),
         c=conduction.gain.numpy(),
         cmap="PuOr_r",
         vmin=-reach,
@@ -254,14 +262,14 @@ def _draw_enclosed(axes: Axes, explanation: Explanation) -> None:
     fields = {"the image": explanation.natural, "random values": explanation.random}
     for (label, field), (color, dash) in zip(fields.items(), _LINES, strict=False):
         distances, enclosed = field.enclosed()
-        axes.plot(distances, (1 - enclosed).clamp(min=1e-12), color=color, linestyle=dash, label=label)
+        axes.plot(distances.numpy(), (1 - enclosed).clamp(min=1e-12).numpy(), color=color, linestyle=dash, label=label)
     for share, dash in zip(SHARES, _RINGS, strict=True):
         axes.axhline(1 - share, color="0.5", linewidth=0.8, linestyle=dash)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
     axes.set_yscale("log")
     axes.set_ylim(1e-5, 1.2)
-    axes.set_title(f"energy from beyond the radius\n{explanation.natural.inputs} inputs each")
+    axes.set_title(f"energy from beyond the radius\ninputs averaged: {explanation.natural.inputs}")
     axes.set_xlabel("radius (image px)")
     axes.set_ylabel("share of the gradient's energy")
     axes.legend(fontsize=_SMALL, frameon=False, title="input", title_fontsize=_SMALL, loc="lower left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from vheatir.explain.spread import Spread, pixel_spread
 from vheatir.inference.network import RestorationNetwork
 
 __all__ = ["Explanation", "explain", "summary"]
+
+logger = logging.getLogger(__name__)
 
 #: (image, size, count, seed) -> inputs and their pixels
 _Inputs: TypeAlias = Callable[[Tensor, int, int, int], Iterator[tuple[Tensor, Pixel]]]
@@ -95,6 +98,7 @@ def explain(
         raise ValueError(f"size and samples are 1 or more, not {size} and {samples}.")
     cut = cut_around(image, (row, column), size)
     radius = sample_radius(height, width, size)
+    logger.info("measuring; every input of a receptive field takes a backward pass over %d x %d pixels", size, size)
     with torch.no_grad():
         restored = model(cut.image, level)
 

@@ -19,6 +19,7 @@ from vheatir.inference.paths import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 __all__ = ["require_matplotlib", "write_html", "write_png"]
 
@@ -66,7 +67,7 @@ def write_png(path: Path, explanation: Explanation, title: str, *, blocks: Seque
 
     rows = _chosen(explanation, blocks)
     heights = [_HEAD, _NETWORK_HEIGHT, *[_BLOCK_HEIGHT] * len(rows), _FOOT]
-    figure = Figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    figure = Figure(figsize=(_WIDTH, sum(heights)), layout=_layout())
     parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     _head(parts[0], title, _units(explanation))
     draw_network(parts[1], explanation)
@@ -136,7 +137,7 @@ def _block_figure(explanation: Explanation, conduction: Conduction | None, sprea
     from matplotlib.figure import Figure
 
     panels = (CONDUCTION_PANELS if conduction is not None else 0) + (1 if spread is not None else 0)
-    figure = Figure(figsize=(_WIDTH * panels / (CONDUCTION_PANELS + 1), _BLOCK_HEIGHT), layout="constrained")
+    figure = Figure(figsize=(_WIDTH * panels / (CONDUCTION_PANELS + 1), _BLOCK_HEIGHT), layout=_layout())
     draw_block(figure, explanation, conduction, spread)
     return figure
 
@@ -144,9 +145,16 @@ def _block_figure(explanation: Explanation, conduction: Conduction | None, sprea
 def _network_figure(explanation: Explanation) -> Figure:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_WIDTH * NETWORK_PANELS / (CONDUCTION_PANELS + 1), _NETWORK_HEIGHT), layout="constrained")
+    figure = Figure(figsize=(_WIDTH * NETWORK_PANELS / (CONDUCTION_PANELS + 1), _NETWORK_HEIGHT), layout=_layout())
     draw_network(figure, explanation)
     return figure
+
+
+def _layout() -> ConstrainedLayoutEngine:
+    """Room between panels, so that colour bars stand clear of their neighbours."""
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    return ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.05, wspace=0.03)
 
 
 def _picture(figure: Figure) -> str:
