@@ -144,7 +144,7 @@ def test_every_panel_names_its_units() -> None:
     assert len(labels) == 7 + 5  # panels and colour bars
     assert all(any("px" in label or label for label in pair) for pair in labels)
     text = " ".join(label for pair in labels for label in pair)
-    for unit in ("cycles / feature px", "k (feature px²)", "1 = 2 image px", "temperature, of 1", "gain g", "image px"):
+    for unit in ("cycles / feature px", "k (feature px²)", "1 = 2 image px", "share of the heat", "gain g", "image px"):
         assert unit in text
 
 
@@ -189,7 +189,7 @@ def test_chosen_blocks_alone_make_a_lower_sheet(tmp_path: Path) -> None:
         (("--model", "jpeg-gray", "--sigma", "5"), "Model jpeg-gray takes --quality, not --sigma."),
         (("--model", "denoise-gray", "--size", "0"), "--size is 1 or more, not 0."),
         (("--model", "denoise-gray", "--samples", "0"), "--samples is 1 or more, not 0."),
-        (("--model", "denoise-gray", "--blocks", "2"), "--blocks are 1 to 1 for this model, not 2."),
+        (("--model", "denoise-gray", "--blocks", "1,2"), "--blocks are 1 to 1 for this model, not 2."),
         (("--model", "denoise-gray", "--device", "abacus"), "Device abacus cannot be used"),
     ],
 )

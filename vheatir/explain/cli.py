@@ -35,7 +35,7 @@ earlier run are replaced. Without a level, it is found in the image, as for rest
 examples:
   %(prog)s --model denoise-gray --sigma 25 noisy.png out/
   %(prog)s --model jpeg-color photo.jpg out/ --format html --pixel 120 80
-  %(prog)s --model my.safetensors --sigma 15 noisy.png out/ --blocks 1 5 9
+  %(prog)s --model my.safetensors --sigma 15 noisy.png out/ --blocks 1,5,9
 
 exit codes:
   0 done; 2 wrong usage, or an image or model that cannot be used; 130 interrupted
@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the places and values of those inputs (default: 0)")
     parser.add_argument(
-        "--blocks", type=int, nargs="+", metavar="N", help="blocks that get pictures, from 1 (default: all)"
+        "--blocks", type=_numbers, metavar="N,N,...", help="blocks that get pictures, from 1 (default: all)"
     )
     parser.add_argument("--format", choices=_FORMATS, default="png", help="of the sheet (default: png)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
@@ -84,6 +84,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _number_or_auto(text: str) -> float | Literal["auto"]:
     return "auto" if text == "auto" else float(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -182,7 +182,7 @@ def _draw_response(axes: Axes, conduction: Conduction, channel: int) -> None:
     axes.set_title(f"impulse response, channel {channel}\nbefore | after the step, g = {conduction.gain[channel]:.2f}")
     axes.set_xlabel("feature px")
     axes.set_ylabel("feature px")
-    _color_bar(axes, image, "temperature, of 1", ticks=(-1, -1e-2, -1e-4, 0, 1e-4, 1e-2, 1))
+    _color_bar(axes, image, "share of the heat", ticks=(-1, -1e-2, -1e-4, 0, 1e-4, 1e-2, 1))
 
 
 def _draw_lengths(axes: Axes, conduction: Conduction, downscale: int) -> None:

@@ -98,7 +98,7 @@ def explain(
         raise ValueError(f"size and samples are 1 or more, not {size} and {samples}.")
     cut = cut_around(image, (row, column), size)
     radius = sample_radius(height, width, size)
-    logger.info("measuring; every input of a receptive field takes a backward pass over %d x %d pixels", size, size)
+    logger.info("measuring conduction, spread and receptive fields")
     with torch.no_grad():
         restored = model(cut.image, level)
 
