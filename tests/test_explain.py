@@ -57,6 +57,12 @@ def conduction(nodes: Tensor, gain: float = 1.0) -> Conduction:
     return Conduction("heat", nodes, torch.full(nodes.shape[-1:], gain, dtype=torch.float64), 65, 65)
 
 
+def heat_of(network: nn.Module) -> HeatConduction2d:
+    """The one heat operator of a network."""
+    (heat,) = (module for module in network.modules() if isinstance(module, HeatConduction2d))
+    return heat
+
+
 def plant(operator: HeatConduction2d, conductivities: Tensor) -> None:
     """Give an operator a constant k a channel, whatever its embeddings are."""
     with torch.no_grad():
@@ -146,8 +152,7 @@ def test_the_impulse_response_is_symmetric_and_keeps_the_mean(gain: float) -> No
 def test_the_impulse_response_is_what_the_network_does_to_a_hot_pixel() -> None:
     network = tiny_network(1)
     model = model_of(network).double()
-    heat = network.get_submodule("groups.0.blocks.0.branch.heat")
-    assert isinstance(heat, HeatConduction2d)
+    heat = heat_of(network)
     heat.get_parameter("gain").data.uniform_(-1, 1)
     (found,) = conductions(model, random_image(20, 24).double(), 25.0)
     assert (found.height, found.width) == (10, 12)
@@ -329,8 +334,7 @@ def test_the_model_keeps_its_precision() -> None:
 
 def test_the_summary_tells_lengths_in_image_pixels() -> None:
     network = tiny_network(1)
-    heat = network.get_submodule("groups.0.blocks.0.branch.heat")
-    assert isinstance(heat, HeatConduction2d)
+    heat = heat_of(network)
     plant(heat, torch.full((8,), 4.5))
     facts = summary(explain(model_of(network), random_image(40, 36), 25.0, pixel=(7, 30), size=32, samples=1))
     assert facts["pixel"] == {"x": 30, "y": 7}

@@ -26,6 +26,7 @@ from vheatir.explain.draw import draw_block, draw_network
 from vheatir.explain.explanation import explain, summary
 from vheatir.explain.sheet import write_html, write_png
 from vheatir.inference.network import RestorationNetwork
+from vheatir.ops import HeatConduction2d
 
 pytestmark = pytest.mark.usefixtures("bundled")
 
@@ -59,7 +60,9 @@ def run(image: Path, output: Path, *options: str) -> int:
 def gray_model(mixer: nn.Module | None = None) -> RestorationNetwork:
     network = tiny_network(1)
     if mixer is not None:
-        network.get_submodule("groups.0.blocks.0.branch").heat = mixer
+        (name,) = (name for name, module in network.named_modules() if isinstance(module, HeatConduction2d))
+        parent, _, child = name.rpartition(".")
+        setattr(network.get_submodule(parent), child, mixer)
     header = WeightsHeader("denoise-gray", 0.0, 55.0, {"in_chans": 1}, {}, "CC0-1.0")
     return RestorationNetwork(network, header).eval().requires_grad_(False)
 
