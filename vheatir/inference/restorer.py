@@ -205,7 +205,7 @@ class Restorer:
             ValueError: as for :meth:`restore`.
         """
         image = read_image(Path(source), max_megapixels=max_megapixels)
-        level, found = self._file_level(Path(source), image, sigma, quality)
+        level, found = self.file_level(Path(source), image, sigma, quality)
         # in the stored orientation, on the JPEG's own grid
         pixels, tiles = self._restore(image.pixels, level)
         restored = replace(image, pixels=pixels).upright()
@@ -292,10 +292,23 @@ class Restorer:
             raise ValueError("The image shows no trace of JPEG compression; give its quality, 1 to 100.")
         return traced, "estimated"
 
-    def _file_level(
+    def file_level(
         self, path: Path, image: Image, sigma: Sigma | Auto | None, quality: float | Auto | None
     ) -> tuple[float, str]:
-        """The level of a file, and how it was found if it was not given."""
+        """Find the level that :meth:`restore_file` would use.
+
+        Args:
+            path: for messages.
+            image: what was read from it, in the stored orientation.
+            sigma: as for :meth:`restore`.
+            quality: as for :meth:`restore_file`.
+
+        Returns:
+            σ in 8-bit units or JPEG quality; and how it was found, in words, "" if it was given.
+
+        Raises:
+            ValueError: as for :meth:`restore` (ImageError is one).
+        """
         if self.task == "denoise" or sigma is not None or quality not in (None, "auto"):
             return self._array_level(image.pixels, sigma, quality)
         own, traced = image.jpeg_quality, lowest_jpeg_quality(image.pixels)

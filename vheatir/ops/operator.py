@@ -96,7 +96,7 @@ class HeatConduction2d(nn.Module):
             return merge_windows(self._conduct(windows, embedding, level), self.shift, height, width)
 
     def _conduct(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
-        nodes = self._scaled_nodes(u, embedding, level)
+        nodes = self.conductivity_nodes(u, embedding, level)
         blocked = blocked_conduction(u)
         decay = self._decay(nodes, u.shape[1], u.shape[2], u.dtype, blocked)
         conducted = heat_conduction(u, decay) if blocked is None else blocked.conduct(u, decay)
@@ -104,8 +104,20 @@ class HeatConduction2d(nn.Module):
             return conducted
         return torch.lerp(u, conducted, self.gain.to(u.dtype))
 
-    def _scaled_nodes(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
-        """k at the nodes of the frequency grid, scaled by content and level: (S, R + 1, R + 1, C), S = 1 or B."""
+    def conductivity_nodes(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
+        """k at the nodes of the frequency grid, in square pixels, scaled by content and level.
+
+        Args:
+            u: temperatures (B, H, W, C), or with windows the windows that :func:`split_windows` cuts from them.
+            embedding: as for :meth:`forward`.
+            level: as for :meth:`forward`, one for each image.
+
+        Returns:
+            Shape (S, R + 1, R + 1, C): S = 1, or B where k answers to content or level.
+
+        Raises:
+            ValueError: as for :meth:`forward`.
+        """
         nodes: Tensor = self.conductivity(embedding)[None]
         if self.content is not None:
             nodes = nodes * self.content(u)[:, None, None, :]
