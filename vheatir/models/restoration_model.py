@@ -86,9 +86,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         total = torch.zeros((), device=self.device)
         parts = zip(*(tensor.chunk(self._accumulate) for tensor in (self.lq, self.gt, self.level)), strict=True)
         for lq, gt, level in parts:
-            with torch.autocast(self.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
-                restored = self.net_g(lq, level)
-            loss = self.cri_pix(restored.float(), gt) * (len(lq) / len(self.lq))
+            loss = self.loss(lq, gt, level) * (len(lq) / len(self.lq))
             loss.backward()
             total += loss.detach()
         if self._grad_clip is not None:
@@ -97,6 +95,17 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         self.log_dict = self.reduce_loss_dict(OrderedDict(l_pix=total))
         if self.ema_decay > 0:
             self.model_ema(decay=self.ema_decay)
+
+    def loss(self, lq: Tensor, gt: Tensor, level: Tensor) -> Tensor:
+        """The loss of a batch, a scalar; lq and gt are (B, C, H, W), level is (B,)."""
+        with self.autocast():
+            restored = self.net_g(lq, level)
+        loss: Tensor = self.cri_pix(restored.float(), gt)
+        return loss
+
+    def autocast(self) -> torch.autocast:
+        """The precision that the options ask for."""
+        return torch.autocast(self.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None)
 
     def test(self) -> None:
         """Restore the current batch with the averaged weights if there are any, in float32."""
