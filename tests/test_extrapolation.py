@@ -92,7 +92,11 @@ def test_gradient() -> None:
     a, b = (0.5 * tensor(matrix) for matrix in planted(3))
     block = torch.randn(1, 3, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     inputs = [part.requires_grad_() for part in (block, torch.matrix_exp(a), torch.matrix_exp(b))]
-    assert torch.autograd.gradcheck(lambda *x: extrapolate(*x, ["mirrored", "nearest"]), inputs)
+
+    def predict(block: Tensor, step_x: Tensor, step_y: Tensor) -> Tensor:
+        return extrapolate(block, step_x, step_y, ["mirrored", "nearest"])
+
+    assert torch.autograd.gradcheck(predict, inputs)
 
 
 # The learned matrices
@@ -105,7 +109,7 @@ def learned(channels: int, *, scale: float, sources: tuple[Source, ...] = ("near
         module = HeatExtrapolation(channels, sources)
         with torch.no_grad():
             for parameter in module.parameters():
-                parameter += scale * torch.randn_like(parameter)
+                parameter.add_(torch.randn_like(parameter), alpha=scale)
     return module
 
 

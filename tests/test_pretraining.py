@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from training_options import (
     HAS_BASICSR,
@@ -59,10 +60,11 @@ def pretraining_options(**changes: Any) -> dict[str, Any]:
     return options
 
 
-def network(seed: int = 0, **changes: Any) -> QBHeat:
+def network(**changes: Any) -> QBHeat:
+    arguments: dict[str, Any] = {"backbone": BACKBONE, "sources": ["mirrored"], "decoder_depth": 1} | changes
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return QBHeat(**({"backbone": BACKBONE, "sources": ["mirrored"], "decoder_depth": 1} | changes))
+        torch.manual_seed(0)
+        return QBHeat(**arguments)
 
 
 def images(side: int = 16, size: int = 2) -> Tensor:
@@ -233,6 +235,12 @@ def load(path: Path) -> Any:
     return torch.load(path, weights_only=True)
 
 
+def read_gray(path: Path) -> NDArray[Any]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return image
+
+
 def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretraining in bfloat16; then a restoration starts from its weights, strictly, as the identity."""
     options = pretraining_options(train__precision="bf16", val__save_img=True)
@@ -263,8 +271,8 @@ def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatc
 
     pictures = experiment / "visualization" / "camera"
     assert sorted(path.name for path in pictures.iterdir()) == ["camera_4.png", "camera_8.png"]
-    seen, rebuilt, truth = np.split(cv2.imread(str(pictures / "camera_8.png"), cv2.IMREAD_GRAYSCALE), 3, axis=1)
-    photo = cv2.imread("photos/camera.png", cv2.IMREAD_GRAYSCALE)[12:28, 12:28]
+    seen, rebuilt, truth = np.split(read_gray(pictures / "camera_8.png"), 3, axis=1)
+    photo = read_gray(folder / "photos" / "camera.png")[12:28, 12:28]
     np.testing.assert_array_equal(truth, photo)
     np.testing.assert_array_equal(seen[:8, :8], photo[:8, :8])
     assert (seen[8:] == 128).all()
@@ -278,6 +286,7 @@ def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatc
         path__strict_load_g=True,
         train__total_iter=2,
         train__optim_g__lr=0.0,
+        train__ema_decay=1.0,
         val__val_freq=2,
     )
     assert main(monkeypatch, vheatir.train, "-opt", str(write_options(folder / "tune.yml", options))) == 0
