@@ -10,7 +10,7 @@ import yaml
 from training_options import needs_basicsr, training_options, write_options
 
 from vheatir.archs import CONFIGS, VHeatIR, configuration
-from vheatir.options import OptionError, check_options, force_options, read_options
+from vheatir.options import OptionError, check_options, check_pretraining_options, force_options, read_options
 
 OPTION_FILES = sorted((Path(__file__).parents[1] / "options").rglob("*.yml"))
 
@@ -48,7 +48,10 @@ def fails(options: dict[str, Any], message: str, *, is_train: bool = True) -> No
 @pytest.mark.parametrize("path", OPTION_FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_option_files(path: Path) -> None:
     options = read_options(path)
-    check_options(options, is_train=path.parent.name == "train")
+    if path.parent.name == "pretrain":
+        check_pretraining_options(options)
+    else:
+        check_options(options, is_train=path.parent.name == "train")
     network = dict(options["network_g"])
     assert network.pop("type") == "VHeatIR"
     with torch.device("meta"):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
-__all__ = ["OptionError", "check_options", "force_options", "read_options"]
+__all__ = ["OptionError", "check_options", "check_pretraining_options", "force_options", "read_options"]
 
 
 class _Keys(NamedTuple):
@@ -25,13 +25,17 @@ def _keys(required: str, optional: str = "") -> _Keys:
 
 _COMMON: Final = "name model_type num_gpu manual_seed datasets network_g path"
 _TRAINING_FILE: Final = _keys(f"{_COMMON} train logger", "val dist_params find_unused_parameters")
+_PRETRAINING_FILE: Final = _keys(f"{_COMMON} pretrain train logger", "val dist_params find_unused_parameters")
 _TEST_FILE: Final = _keys(f"{_COMMON} val", "dist_params")
 
 _PATH: Final = _keys("", "pretrain_network_g strict_load_g param_key_g resume_state")
+_PRETRAINING_PATH: Final = _keys("", "pretrain_network_g resume_state")
+_PRETRAIN: Final = _keys("sources decoder_depth visible_weight")
 _TRAIN: Final = _keys(
     "optim_g scheduler total_iter pixel_opt", "ema_decay warmup_iter precision grad_clip accumulate compile"
 )
 _TRAINING_VAL: Final = _keys("val_freq save_img", "suffix metrics pbar tile tile_overlap")
+_PRETRAINING_VAL: Final = _keys("val_freq save_img", "crop")
 _TEST_VAL: Final = _keys("save_img suffix", "metrics pbar tile tile_overlap")
 _LOGGER: Final = _keys("print_freq save_checkpoint_freq use_tb_logger")
 _DIST_PARAMS: Final = _keys("", "backend port")
@@ -135,9 +139,34 @@ def check_options(options: Mapping[str, Any], *, is_train: bool) -> None:
         OptionError: at the first unknown or missing key, unknown ``type``, or number that YAML reads as text.
     """
     _check_keys("", options, _TRAINING_FILE if is_train else _TEST_FILE)
-    if options["model_type"] != "RestorationModel":
-        raise OptionError(f"model_type is RestorationModel, not {options['model_type']}.")
-    _check_keys("path", _section(options, "path"), _PATH)
+    _check_common(options, model="RestorationModel", path=_PATH, is_train=is_train)
+    if not is_train or options.get("val") is not None:
+        _check_validation(options, _TRAINING_VAL if is_train else _TEST_VAL)
+    if not is_train and options["path"].get("pretrain_network_g") is None:
+        raise OptionError("Missing key pretrain_network_g in the section path: it names the weights to score.")
+
+
+def check_pretraining_options(options: Mapping[str, Any]) -> None:
+    """Check every key of an option file of ``vheatir.pretrain``.
+
+    Raises:
+        OptionError: as :func:`check_options`, and for crops that cannot be cut into quarters.
+    """
+    _check_keys("", options, _PRETRAINING_FILE)
+    _check_common(options, model="QBHeatModel", path=_PRETRAINING_PATH, is_train=True)
+    _check_keys("pretrain", _section(options, "pretrain"), _PRETRAIN)
+    _check_quarters("datasets.train.gt_size", options["datasets"]["train"]["gt_size"], options["network_g"])
+    if options.get("val") is not None:
+        _check_validation(options, _PRETRAINING_VAL)
+        if options["val"].get("crop") is not None:
+            _check_quarters("val.crop", options["val"]["crop"], options["network_g"])
+
+
+def _check_common(options: Mapping[str, Any], *, model: str, path: _Keys, is_train: bool) -> None:
+    """Check the sections that every kind of file has."""
+    if options["model_type"] != model:
+        raise OptionError(f"model_type is {model}, not {options['model_type']}.")
+    _check_keys("path", _section(options, "path"), path)
     if options.get("dist_params") is not None:
         _check_keys("dist_params", _section(options, "dist_params"), _DIST_PARAMS)
     _check_network(_section(options, "network_g"))
@@ -145,10 +174,15 @@ def check_options(options: Mapping[str, Any], *, is_train: bool) -> None:
         _check_dataset(options, phase, is_train=is_train)
     if is_train:
         _check_training(options)
-    if not is_train or options.get("val") is not None:
-        _check_validation(options, _TRAINING_VAL if is_train else _TEST_VAL)
-    if not is_train and options["path"].get("pretrain_network_g") is None:
-        raise OptionError("Missing key pretrain_network_g in the section path: it names the weights to score.")
+
+
+def _check_quarters(place: str, side: object, network: Mapping[str, Any]) -> None:
+    """Each quarter of a crop is cut into the blocks of pixels that the network folds."""
+    from vheatir.archs import VHeatIR
+
+    downscale = network.get("downscale", inspect.signature(VHeatIR).parameters["downscale"].default)
+    if not (isinstance(side, int) and side > 0 and side % (2 * downscale) == 0):
+        raise OptionError(f"{place} is a multiple of {2 * downscale}, twice network_g.downscale, not {side}.")
 
 
 def _check_training(options: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Makes this project's network, dataset and model known to BasicSR, by importing them."""
+"""Makes this project's networks, dataset and models known to BasicSR, by importing them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from vheatir.archs import VHeatIR
 from vheatir.basicsr_compat import ARCH_REGISTRY
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.models.restoration_model import RestorationModel
+from vheatir.pretrain.model import QBHeatModel
+from vheatir.pretrain.network import QBHeat
 
-__all__ = ["DegradedImageDataset", "RestorationModel", "VHeatIR"]
+__all__ = ["DegradedImageDataset", "QBHeat", "QBHeatModel", "RestorationModel", "VHeatIR"]
 
 ARCH_REGISTRY.register(VHeatIR)
+ARCH_REGISTRY.register(QBHeat)

@@ -8,9 +8,10 @@ The averaged weights (``params_ema``) are scored unless ``path.param_key_g`` say
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
-from vheatir.options import OptionError
+from vheatir.options import OptionError, check_options
 from vheatir.train import check_command_line, options_at_fault
 
 __all__ = ["main"]
@@ -19,7 +20,7 @@ __all__ = ["main"]
 def main() -> int:
     """Entry point of ``python -m vheatir.test``; the command line is BasicSR's."""
     try:
-        check_command_line(is_train=False)
+        check_command_line(partial(check_options, is_train=False))
         from vheatir import registry  # noqa: F401  (makes this project's classes known to BasicSR)
         from vheatir.basicsr_compat import test_pipeline
 

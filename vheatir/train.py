@@ -16,22 +16,28 @@ import logging
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vheatir.allocator import keep_freed_memory
 from vheatir.options import OptionError, check_options, force_options, read_options
 
-__all__ = ["main", "train"]
+__all__ = ["main", "run_command", "train"]
 
 
 def main() -> int:
     """Entry point of ``python -m vheatir.train``; the command line is BasicSR's."""
+    return run_command(partial(check_options, is_train=True))
+
+
+def run_command(check: Callable[[Mapping[str, Any]], None]) -> int:
+    """Train as the command line says; the exit code. ``check`` raises an OptionError for a wrong option file."""
     try:
-        check_command_line(is_train=True)
+        check_command_line(check)
         keep_freed_memory()
         train(Path.cwd())
     except (OptionError, OSError) as error:
@@ -40,8 +46,11 @@ def main() -> int:
     return 0
 
 
-def check_command_line(*, is_train: bool) -> None:
+def check_command_line(check: Callable[[Mapping[str, Any]], None]) -> None:
     """Check the option file and the changes named on the command line before BasicSR reads them.
+
+    Args:
+        check: raises an OptionError for options that cannot be used.
 
     Raises:
         OptionError: naming the key that is wrong.
@@ -54,7 +63,7 @@ def check_command_line(*, is_train: bool) -> None:
     if arguments.opt is None:  # BasicSR's parser prints the usage
         return
     options = force_options(read_options(arguments.opt), arguments.force_yml)
-    check_options(options, is_train=is_train)
+    check(options)
     _check_devices(options["num_gpu"])
 
 

@@ -291,8 +291,26 @@ class VHeatIR(nn.Module):
             return restored
         return take_inner(take_inner(restored, -2, 0, height), -1, 0, width)
 
+    def features(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """The features that the last convolution makes an image of, for a head of another kind.
+
+        Args:
+            x: as in :meth:`forward`.
+            condition: as in :meth:`forward`.
+
+        Returns:
+            Shape (B, embed_dim, H/downscale, W/downscale), sizes rounded up.
+        """
+        folded = F.pixel_unshuffle(pad_to_multiple(x, self.downscale) * self.img_range, self.downscale)
+        return self._features(folded.contiguous(memory_format=torch.channels_last), condition)
+
     def _restore(self, folded: Tensor, condition: Tensor | None) -> Tensor:
         """Residual in the folded domain: (B, in_chans s^2, H/s, W/s) -> the same shape."""
+        residual: Tensor = self.conv_last(self._features(folded, condition))
+        return residual
+
+    def _features(self, folded: Tensor, condition: Tensor | None) -> Tensor:
+        """(B, in_chans s^2, H/s, W/s) -> (B, embed_dim, H/s, W/s)."""
         if self.condition:
             folded = torch.cat((folded, self._condition_map(folded, condition)), dim=1)
         shallow = self.conv_first(folded)
@@ -300,8 +318,8 @@ class VHeatIR(nn.Module):
         for group in self.groups:
             deep = group(deep, condition)
         deep = self.norm(deep.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        residual: Tensor = self.conv_last(shallow + self.conv_after_body(deep))
-        return residual
+        features: Tensor = shallow + self.conv_after_body(deep)
+        return features
 
     def _condition_map(self, folded: Tensor, condition: Tensor | None) -> Tensor:
         if condition is None:

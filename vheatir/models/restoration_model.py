@@ -90,9 +90,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         total = torch.zeros((), device=self.device)
         parts = zip(*(tensor.chunk(self._accumulate) for tensor in (self.lq, self.gt, self.level)), strict=True)
         for lq, gt, level in parts:
-            with torch.autocast(self.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None):
-                restored = self.net_g(lq, level)
-            loss = self.cri_pix(restored.float(), gt) * (len(lq) / len(self.lq))
+            loss = self.loss(lq, gt, level) * (len(lq) / len(self.lq))
             loss.backward()
             total += loss.detach()
         if self._grad_clip is not None:
@@ -102,6 +100,17 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         if self.ema_decay > 0:
             # a short memory at first, or the random start would weigh in the average for thousands of steps
             self.model_ema(decay=min(self.ema_decay, current_iter / (current_iter + 9)))
+
+    def loss(self, lq: Tensor, gt: Tensor, level: Tensor) -> Tensor:
+        """The loss of a batch, a scalar; lq and gt are (B, C, H, W), level is (B,)."""
+        with self.autocast():
+            restored = self.net_g(lq, level)
+        loss: Tensor = self.cri_pix(restored.float(), gt)
+        return loss
+
+    def autocast(self) -> torch.autocast:
+        """The precision that the options ask for."""
+        return torch.autocast(self.device.type, dtype=self._autocast_dtype, enabled=self._autocast_dtype is not None)
 
     def test(self) -> None:
         """Restore the current batch with the averaged weights if there are any, in float32."""

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-__all__ = ["matching_tensors", "read_tensors"]
+__all__ = ["matching_tensors", "read_checkpoint", "read_tensors"]
 
 
 def read_tensors(path: Path, key: str) -> dict[str, Tensor]:
@@ -25,18 +25,29 @@ def read_tensors(path: Path, key: str) -> dict[str, Tensor]:
         FileNotFoundError: if there is no such file.
         ValueError: if the file cannot be read, or a checkpoint holds neither ``key`` nor ``"params"``.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"The weights {path} do not exist: change pretrain_network_g.")
-    try:
-        if path.suffix == ".safetensors":
-            return {name: tensor.float() for name, tensor in load_file(path).items()}
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged, or neither a safetensors file nor a checkpoint of BasicSR.") from error
+    checkpoint = read_checkpoint(path)
     for candidate in (key, "params"):
         if candidate in checkpoint:
             return {name.removeprefix("module."): tensor for name, tensor in checkpoint[candidate].items()}
     raise ValueError(f"{path} holds neither {key} nor params: it is no checkpoint of BasicSR.")
+
+
+def read_checkpoint(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Read every state dict of a BasicSR checkpoint onto the CPU; a safetensors file holds one, ``"params"``.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"The weights {path} do not exist: change pretrain_network_g.")
+    try:
+        if path.suffix == ".safetensors":
+            return {"params": {name: tensor.float() for name, tensor in load_file(path).items()}}
+        checkpoint: dict[str, dict[str, Tensor]] = torch.load(path, map_location="cpu", weights_only=True)
+    except (EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged, or neither a safetensors file nor a checkpoint of BasicSR.") from error
+    return checkpoint
 
 
 def matching_tensors(
