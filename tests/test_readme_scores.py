@@ -1,0 +1,65 @@
+"""The scores in the README and in the cards of the weights are those of the committed result files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from vheatir.benchmark.results import Result, read_results
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+OURS = "vHeatIR fast"
+COLUMNS = {
+    "Set12": ("Set12", "gray", "denoise"),
+    "BSD68": ("BSD68", "gray", "denoise"),
+    "McMaster": ("McMaster", "color", "denoise"),
+    "LIVE1, gray": ("LIVE1", "gray", "jpeg"),
+    "classic5, gray": ("classic5", "gray", "jpeg"),
+    "LIVE1, RGB": ("LIVE1", "color", "jpeg"),
+}
+LEVELS = {"denoise": (15, 25, 50), "jpeg": (10, 20, 30, 40)}
+
+
+def _measured() -> list[Result]:
+    files = sorted((REPOSITORY / "docs" / "results").glob("*.json"))
+    results = [result for path in files if "speed" not in path.name for result in read_results(path)]
+    return [result for result in results if result.method == OURS]
+
+
+def _scores(set_name: str, channels: str, task: str) -> str:
+    means = {
+        result.level: result.means["psnr"]
+        for result in _measured()
+        if (result.set, result.channels, result.task) == (set_name, channels, task)
+    }
+    return "/".join(f"{means[level]:.2f}" for level in LEVELS[task])
+
+
+def _rows(text: str) -> dict[str, str]:
+    """Our rows of the README's score tables: column title -> cell."""
+    found: dict[str, str] = {}
+    header: list[str] = []
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith(("| σ 15/25/50", "| JPEG quality")):
+            header = cells
+        elif line.startswith("| vHeatIR `fast` |"):
+            found |= dict(zip(header[1:], cells[1:], strict=True))
+    return found
+
+
+def test_the_readme_shows_every_score_as_measured() -> None:
+    shown = _rows((REPOSITORY / "README.md").read_text("utf-8"))
+    assert shown == {title: _scores(*column) for title, column in COLUMNS.items()}
+
+
+@pytest.mark.parametrize("model", ["denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color"])
+def test_a_card_shows_the_scores_as_measured(model: str) -> None:
+    task, channels = model.split("-")
+    card = (REPOSITORY / "vheatir" / "weights" / f"{model}.md").read_text("utf-8")
+    numbers = set(re.findall(r"\d\d\.\d\d", card))
+    for set_name, of_channels, of_task in COLUMNS.values():
+        if (of_channels, of_task) == (channels, task):
+            assert set(_scores(set_name, channels, task).split("/")) <= numbers, set_name
