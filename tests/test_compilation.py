@@ -27,7 +27,8 @@ def trained(**options: Any) -> VHeatIR:
     """A small network whose last convolution is not zero any more."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = VHeatIR(**({"embed_dim": 6, "depths": (1,), "frequency_resolution": 3} | options))
+        small: dict[str, Any] = {"embed_dim": 6, "depths": (1,), "frequency_resolution": 3}
+        network = VHeatIR(**(small | options))
         nn.init.normal_(network.conv_last.weight, std=0.1)
     return network
 

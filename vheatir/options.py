@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
-__all__ = ["OptionError", "check_options", "force_options", "read_options"]
+__all__ = ["OptionError", "check_keys", "check_options", "force_options", "read_options"]
 
 
 class _Keys(NamedTuple):
@@ -146,6 +146,23 @@ def check_options(options: Mapping[str, Any], *, is_train: bool) -> None:
         _check_validation(options, _TRAINING_VAL if is_train else _TEST_VAL)
     if not is_train and options["path"].get("pretrain_network_g") is None:
         raise OptionError("Missing key pretrain_network_g in the section path: it names the weights to score.")
+
+
+def check_keys(place: str, content: object, *, required: str, optional: str = "") -> None:
+    """Check the keys of a section of another kind of option file.
+
+    Args:
+        place: its name, for the message; empty for the file itself.
+        content: the section.
+        required: keys that it must have, separated by spaces.
+        optional: keys that it may have.
+
+    Raises:
+        OptionError: if it is no mapping, or at the first unknown or missing key, or number that YAML reads as text.
+    """
+    if not isinstance(content, dict):
+        raise OptionError(f"Missing section {place}: it must be a mapping of keys to values.")
+    _check_keys(place, content, _keys(required, optional))
 
 
 def _check_training(options: Mapping[str, Any]) -> None:
