@@ -21,13 +21,12 @@ from training_options import needs_basicsr
 from vheatir.archs import VHeatIR, configuration
 from vheatir.archs.complexity import count_multiply_adds as count_ours
 from vheatir.archs.complexity import count_parameters
-from vheatir.archs.vheatir_arch import HeatBlock, HeatBranch
 from vheatir.benchmark.cost import measure, speed, train_speed
 from vheatir.benchmark.cost.counting import count_multiply_adds
 from vheatir.benchmark.cost.folder import measure_folder
 from vheatir.benchmark.cost.measure import Plan, measure_sizes
 from vheatir.benchmark.cost.process import ProcessCost, peak_memory, run_process
-from vheatir.benchmark.cost.reference import CostError, DenseHeat, Heat, WindowAttention
+from vheatir.benchmark.cost.reference import CostError, DenseHeat, Heat, SwinIR
 from vheatir.benchmark.cost.report import (
     Cell,
     FolderRun,
@@ -51,10 +50,8 @@ ENVIRONMENT = Environment("A processor", "cpu", 2, "2.13.0", "3.12.3", "0.1.0", 
 
 def test_multiply_adds_of_one_block_by_hand_with_its_transforms() -> None:
     height, width, channels, ratio = 6, 10, 8, 0.25
-    options: dict[str, Any] = {"gate": True, "output_norm": True, "k_min": 0.1, "k_max": 1.0, "residual": True}
-    options |= {"content": False, "level": False, "window": None, "shifted": False}
-    branch = HeatBranch(channels, embedding_channels=channels, heat_ratio=ratio, **options)
-    block = HeatBlock(channels, mlp_ratio=2, branch=branch)
+    network = VHeatIR(embed_dim=channels, depths=(1,), heat_ratio=ratio, frequency_resolution=4)
+    block = network.groups[0].get_submodule("blocks.0")
     resolution, conducting, pixels = 4, 2, height * width
     embedding = torch.zeros(resolution + 1, resolution + 1, channels)
 
@@ -76,10 +73,10 @@ def test_any_module_is_counted_as_our_own_network_is() -> None:
 
 
 @needs_basicsr
-def test_multiply_adds_of_window_attention_by_hand() -> None:
+def test_multiply_adds_of_swinir_by_hand() -> None:
     """Swin (ICCV 2021): 4 h w C^2 + 2 M^2 h w C for attention in windows of side M; here an MLP of ratio 2."""
     side, channels, window, depths = 16, 12, 8, (2, 1)
-    network = WindowAttention(in_chans=3, embed_dim=channels, depths=depths).eval()
+    network = SwinIR(in_chans=3, embed_dim=channels, depths=depths).eval()
     pixels = side**2
     block = 4 * pixels * channels**2 + 2 * window**2 * pixels * channels + 2 * pixels * channels * 2 * channels
     closing = 9 * pixels * channels**2  # of each group, and after the body
@@ -122,7 +119,7 @@ def test_ours_and_the_dense_products_agree() -> None:
 @needs_basicsr
 def test_swinir_lightweight_is_the_published_one() -> None:
     network = ROWS["swinir-light"].make()  # type: ignore[union-attr]
-    assert isinstance(network, WindowAttention)
+    assert isinstance(network, SwinIR)
     parameters = count_parameters(network)
     assert 0.89e6 < parameters < 0.92e6
     swinir = network.swinir.eval()
@@ -132,16 +129,20 @@ def test_swinir_lightweight_is_the_published_one() -> None:
 
 
 @needs_basicsr
-@pytest.mark.parametrize("downscale", [1, 2])
-def test_window_attention_takes_any_size_by_reflection(downscale: int) -> None:
-    network = WindowAttention(in_chans=3, embed_dim=6, depths=(1,), downscale=downscale).eval()
+def test_swinir_takes_any_size_by_reflection() -> None:
+    network = SwinIR(in_chans=3, embed_dim=6, depths=(1,)).eval()
     x = torch.rand(1, 3, 21, 30)
-    multiple = 8 * downscale
-    padded = nn.functional.pad(x, (0, -30 % multiple, 0, -21 % multiple), mode="reflect")
+    padded = nn.functional.pad(x, (0, 2, 0, 3), mode="reflect")
     with torch.no_grad():
         restored, whole = network(x), network(padded)
     assert restored.shape == x.shape
     assert torch.equal(restored, whole[..., :21, :30])
+
+
+def test_window_attention_in_our_network_is_the_mixer() -> None:
+    network = ROWS["swin-fast"].make()  # type: ignore[union-attr]
+    assert isinstance(network, VHeatIR)
+    assert network.hyper_parameters == VHeatIR(**configuration("fast", 3), mixer="attention").hyper_parameters  # type: ignore[arg-type]
 
 
 def test_every_row_and_network_has_its_name_on_the_command_line() -> None:

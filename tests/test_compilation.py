@@ -27,7 +27,8 @@ def trained(**options: Any) -> VHeatIR:
     """A small network whose last convolution is not zero any more."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = VHeatIR(embed_dim=6, depths=(1,), frequency_resolution=3, **options)
+        small: dict[str, Any] = {"embed_dim": 6, "depths": (1,), "frequency_resolution": 3}
+        network = VHeatIR(**(small | options))
         nn.init.normal_(network.conv_last.weight, std=0.1)
     return network
 
@@ -91,6 +92,13 @@ def test_the_network_compiles_to_one_graph() -> None:
     torch.testing.assert_close(compiled(image(9, 12), LEVELS), network(image(9, 12), LEVELS), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("mixer", ["heat", "attention", "hcnet"])
+def test_networks_of_every_mixer_compile_to_one_graph(mixer: str) -> None:
+    network = trained(mixer=mixer, mlp="refinement", spectrum_ratio=0.5)
+    compiled = torch.compile(network, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(image(9, 12), LEVELS), network(image(9, 12), LEVELS), rtol=0, atol=1e-6)
+
+
 def test_the_operator_is_exported_for_every_size() -> None:
     layer = random_layer(dtype=torch.float32, residual=True, content=True, level=True)
     assert_exported_once_runs_at(layer, feature_map, 1, [(11, 14), (1, 1), (8, 33), (64, 3)])
@@ -107,3 +115,20 @@ def test_the_network_is_exported_for_every_size() -> None:
 
 def test_the_network_on_a_coarser_grid_is_exported_for_even_and_odd_sizes() -> None:
     assert_exported_once_runs_at(trained(downscale=2), image, 4, [(11, 14), (4, 5), (8, 32), (33, 17)])
+
+
+def test_a_network_of_low_frequencies_is_exported_for_one_size() -> None:
+    """The number of frequencies kept is rounded up, which torch cannot keep open."""
+    network, x = trained(spectrum_ratio=0.3), image(11, 14)
+    exported = export(network, (x, LEVELS)).module()
+    torch.testing.assert_close(exported(x, LEVELS), network(x, LEVELS), rtol=0, atol=1e-6)
+
+
+def test_a_network_with_attention_is_exported_for_every_size_from_a_few_windows_up() -> None:
+    network = trained(downscale=1, mixer="attention", depths=(2,), window=4)
+    assert_exported_once_runs_at(network, image, 5, [(11, 14), (5, 6), (8, 32), (33, 17)])
+
+
+def test_a_network_of_explicit_steps_is_exported_for_every_size() -> None:
+    network = trained(downscale=1, mixer="hcnet", mlp="refinement")
+    assert_exported_once_runs_at(network, image, 2, [(11, 14), (2, 3), (8, 32), (33, 17)])

@@ -12,7 +12,8 @@ from training_options import needs_basicsr, training_options, write_options
 from vheatir.archs import CONFIGS, VHeatIR, configuration
 from vheatir.options import OptionError, check_options, check_pretraining_options, force_options, read_options
 
-OPTION_FILES = sorted((Path(__file__).parents[1] / "options").rglob("*.yml"))
+OPTIONS = Path(__file__).parents[1] / "options"
+OPTION_FILES = sorted(path for folder in ("train", "test") for path in (OPTIONS / folder).rglob("*.yml"))
 
 
 def jpeg_options() -> dict[str, Any]:
@@ -169,7 +170,7 @@ def test_missing_keys(place: str, key: str) -> None:
         ("network_g", "network_g", "VHeatIR"),
         ("datasets.train", "train", "DegradedImageDataset"),
         ("datasets.val.degradation", "degradation", "jpeg, noise"),
-        ("train.optim_g", "optim_g", "Adam, AdamW"),
+        ("train.optim_g", "optim_g", "Adam, AdamW, Muon"),
         ("train.pixel_opt", "pixel_opt", "CharbonnierLoss, L1Loss, MSELoss"),
     ],
 )

@@ -101,13 +101,16 @@ def test_gradients_below_the_bound_stay(tmp_path: Path) -> None:
     assert torch.equal(gradients(free), gradients(clipped))
 
 
-def test_moving_average(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("iteration", "decay"), [(1, 0.1), (3, 0.25), (1000, 0.75)])
+def test_moving_average(tmp_path: Path, iteration: int, decay: float) -> None:
+    """The memory grows from one step in ten to the option's: the random start is soon forgotten."""
     model = make_model(tmp_path, train__ema_decay=0.75)
     before = weights(model.net_g_ema)
-    step(model, make_batch())
+    model.feed_data(make_batch())
+    model.optimize_parameters(iteration)
     after = weights(model.net_g)
     for name, average in model.net_g_ema.state_dict().items():
-        torch.testing.assert_close(average, 0.75 * before[name] + 0.25 * after[name])
+        torch.testing.assert_close(average, decay * before[name] + (1 - decay) * after[name])
     assert not torch.equal(after["conv_last.weight"], before["conv_last.weight"])
 
 

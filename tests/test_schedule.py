@@ -140,3 +140,22 @@ def test_resuming_by_iterations_continues_the_rates() -> None:
         resumed.step()
         assert rates(broken) == rates(unbroken)
     assert rates(unbroken)[0] == pytest.approx(2.0 * 0.0380602, rel=1e-5)  # step 8: (1 + cos 157.5°)/2
+
+
+def test_the_clock_stands_still_while_it_is_paused(clock: Clock) -> None:
+    """30 s of training, a pause of 100 s, 20 s of training; what is saved within the pause knows 30 s."""
+    schedule = WarmupCosine(optimizer(1.0), total_iter=1, minutes=1)
+    clock.now += 30
+    with schedule.paused():
+        clock.now += 100
+        assert schedule.seconds == pytest.approx(30)
+        saved = schedule.state_dict()
+    clock.now += 20
+    schedule.step()
+    assert schedule.seconds == pytest.approx(50)
+    assert schedule.progress == pytest.approx(50 / 60)
+    assert not schedule.out_of_time
+    resumed = WarmupCosine(optimizer(1.0), total_iter=1, minutes=1)
+    resumed.load_state_dict(saved)
+    clock.now += 5
+    assert resumed.seconds == pytest.approx(35)

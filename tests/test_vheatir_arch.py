@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vheatir.archs import CONFIGS, VHeatIR, configuration
 from vheatir.archs.complexity import count_parameters
-from vheatir.archs.vheatir_arch import HeatBranch, ResidualGroup, pad_to_multiple
+from vheatir.archs.mixers import HeatMixer, MixerOptions
+from vheatir.archs.vheatir_arch import GatedBranch, ResidualGroup, pad_to_multiple
 
 #: each argument differs from its default in at least one of these
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -20,6 +21,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "published": {"condition": False, "output_norm": True, "residual_step": False, "k_max": 1.0, "in_chans": 3},
     "windows": {"window": 3, "content_conductivity": True, "level_conductivity": True, "resi_connection": "3conv"},
     "others": {"gate": False, "resi_connection": "identity", "img_range": 255.0, "mlp_ratio": 1.5, "downscale": 4},
+    "low spectrum": {"spectrum_ratio": 0.5, "heat_ratio": 0.5},
+    "attention": {"mixer": "attention", "window": 4, "num_heads": 2, "output_norm": True},
+    "attention, whole windows": {"mixer": "attention", "window": 4, "downscale": 1},
+    "hcnet": {"mixer": "hcnet", "mlp": "refinement"},
+    "hcnet, learned k": {"mixer": "hcnet", "hcnet_step": "learned"},
+    "identity": {"mixer": "identity", "hcnet_step": "fixed"},
 }
 #: what makes a network small enough for tests
 SMALL: dict[str, Any] = {"embed_dim": 8, "depths": (2, 1), "frequency_resolution": 4}
@@ -254,27 +261,28 @@ def test_the_image_range_multiplies_image_and_level_alike() -> None:
 # the parts
 
 
-def branch(**options: Any) -> HeatBranch:
+def branch(*, gate: bool = True, output_norm: bool = False, **options: Any) -> GatedBranch:
     defaults: dict[str, Any] = {
-        "embedding_channels": 3,
+        "mixer": "heat",
         "heat_ratio": 1.0,
-        "gate": True,
-        "output_norm": False,
+        "spectrum_ratio": 1.0,
         "k_min": 0.1,
         "k_max": 10.0,
-        "residual": False,
-        "content": False,
-        "level": False,
+        "residual_step": False,
+        "content_conductivity": False,
+        "level_conductivity": False,
         "window": None,
-        "shifted": False,
+        "num_heads": None,
+        "hcnet_step": "input",
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return HeatBranch(8, **{**defaults, **options})
+        options = defaults | options
+        return GatedBranch(8, options=MixerOptions(**options), shifted=False, gate=gate, output_norm=output_norm)
 
 
 def test_the_gate_is_silu_of_z() -> None:
-    module, x, embedding = branch(), random_map(1, 5, 6, 8, dtype=torch.float32), torch.zeros(3, 3, 3)
+    module, x, embedding = branch(), random_map(1, 5, 6, 8, dtype=torch.float32), torch.zeros(3, 3, 8)
     assert module.gate is not None
     nn.init.zeros_(module.gate.weight)
     nn.init.zeros_(module.gate.bias)  # SiLU(0) = 0: the gate is closed
@@ -289,7 +297,7 @@ def test_the_gate_is_silu_of_z() -> None:
 
 
 def test_the_output_norm_forgets_the_scale_of_what_was_conducted() -> None:
-    x, embedding = random_map(1, 5, 6, 8, dtype=torch.float32), torch.zeros(3, 3, 3)
+    x, embedding = random_map(1, 5, 6, 8, dtype=torch.float32), torch.zeros(3, 3, 8)
     for output_norm in (True, False):
         module = branch(output_norm=output_norm)
         before = module(x, embedding, None)
@@ -301,7 +309,7 @@ def test_the_output_norm_forgets_the_scale_of_what_was_conducted() -> None:
 
 def test_a_share_of_the_channels_conducts_and_the_others_pass_by() -> None:
     """With open taps (identity convolution and linear maps, no gate) one sees u itself on the other side."""
-    module, embedding = branch(heat_ratio=0.25, gate=False, k_min=50.0, k_max=50.0), torch.zeros(3, 3, 3)
+    module, embedding = branch(heat_ratio=0.25, gate=False, k_min=50.0, k_max=50.0), torch.zeros(3, 3, 8)
     nn.init.dirac_(module.local.weight, groups=8)
     for linear in (module.value, module.project):
         nn.init.eye_(linear.weight)
@@ -310,7 +318,8 @@ def test_a_share_of_the_channels_conducts_and_the_others_pass_by() -> None:
     nn.init.zeros_(module.local.bias)
     x = random_map(1, 5, 6, 8, dtype=torch.float32)
     output = module(x, embedding, None)
-    assert module.conducting == 2
+    assert isinstance(module.mixer, HeatMixer)
+    assert module.mixer.conducting == 2
     torch.testing.assert_close(output[..., 2:], x[..., 2:])
     mean = x[..., :2].mean(dim=(1, 2), keepdim=True).expand(-1, 5, 6, -1)
     torch.testing.assert_close(output[..., :2], mean, rtol=0, atol=1e-3)
@@ -330,6 +339,7 @@ def test_blocks_groups_and_network_are_built_around_skips() -> None:
             for parameter in block.get_submodule(name).parameters():
                 nn.init.zeros_(parameter)
         x = u.permute(0, 2, 3, 1)
+        assert group.embedding is not None
         assert torch.equal(block(x, group.embedding(), None), x)
     torch.testing.assert_close(group(u, None), u + group.conv(u))
     for parameter in network.conv_after_body.parameters():
@@ -428,9 +438,17 @@ def test_sizes_of_the_named_configurations() -> None:
         {"frequency_resolution": 0},
         {"heat_ratio": 0.0},
         {"heat_ratio": 1.1},
+        {"spectrum_ratio": 0.0},
+        {"spectrum_ratio": 1.1},
+        {"mixer": "convolution"},
+        {"mlp": "gated"},
+        {"num_heads": 3, "mixer": "attention"},
+        {"num_heads": 0, "mixer": "attention"},
+        {"hcnet_step": "constant", "mixer": "hcnet"},
         {"k_min": 0.0},
         {"k_max": 0.001},
         {"window": 0},
+        {"window": 0, "mixer": "attention"},
         {"level_conductivity": True, "condition": False},
     ],
     ids=str,

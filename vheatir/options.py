@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeGuard
 
-__all__ = ["OptionError", "check_options", "check_pretraining_options", "force_options", "read_options"]
+__all__ = ["OptionError", "check_keys", "check_options", "check_pretraining_options", "force_options", "read_options"]
 
 
 class _Keys(NamedTuple):
@@ -183,6 +183,23 @@ def _check_quarters(place: str, side: object, network: Mapping[str, Any]) -> Non
     downscale = network.get("downscale", inspect.signature(VHeatIR).parameters["downscale"].default)
     if not (isinstance(side, int) and side > 0 and side % (2 * downscale) == 0):
         raise OptionError(f"{place} is a multiple of {2 * downscale}, twice network_g.downscale, not {side}.")
+
+
+def check_keys(place: str, content: object, *, required: str, optional: str = "") -> None:
+    """Check the keys of a section of another kind of option file.
+
+    Args:
+        place: its name, for the message; empty for the file itself.
+        content: the section.
+        required: keys that it must have, separated by spaces.
+        optional: keys that it may have.
+
+    Raises:
+        OptionError: if it is no mapping, or at the first unknown or missing key, or number that YAML reads as text.
+    """
+    if not isinstance(content, dict):
+        raise OptionError(f"Missing section {place}: it must be a mapping of keys to values.")
+    _check_keys(place, content, _keys(required, optional))
 
 
 def _check_training(options: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 from vheatir.allocator import keep_freed_memory
 from vheatir.options import OptionError, check_options, force_options, read_options
 
-__all__ = ["main", "run_command", "train"]
+__all__ = ["Training", "main", "prepare", "run_command", "step", "train"]
 
 
 def main() -> int:
@@ -92,6 +92,17 @@ def _check_devices(num_gpu: object) -> None:
 
 def train(root: Path) -> None:
     """Train as the command line says, below ``root``: ``experiments/<name>`` and ``tb_logger/<name>``."""
+    run = prepare(root)
+    try:
+        _run(run)
+    finally:
+        if run.tb_logger is not None:
+            run.tb_logger.close()
+    logging.getLogger("basicsr").info(f"End of training after {run.iteration:,d} iterations.")
+
+
+def prepare(root: Path) -> Training:
+    """Do all that precedes the first step: read the command line, make or find the folders, load what is resumed."""
     from vheatir import basicsr_compat as basicsr
 
     opt, arguments = basicsr.parse_options(str(root), is_train=True)
@@ -100,19 +111,13 @@ def train(root: Path) -> None:
     if resume_state is None:
         basicsr.make_exp_dirs(opt)
     basicsr.copy_opt_file(arguments.opt, opt["path"]["experiments_root"])
-    logger = _start_logger(opt, "train")
+    _start_logger(opt, "train")
     with options_at_fault():
-        run = _build_training(opt, resume_state)
-    try:
-        _run(run)
-    finally:
-        if run.tb_logger is not None:
-            run.tb_logger.close()
-    logger.info(f"End of training after {run.iteration:,d} iterations.")
+        return _build_training(opt, resume_state)
 
 
 @dataclass
-class _Training:
+class Training:
     """What one training run needs."""
 
     opt: dict[str, Any]
@@ -156,7 +161,7 @@ def _start_logger(opt: dict[str, Any], kind: str) -> logging.Logger:
     return logger
 
 
-def _build_training(opt: dict[str, Any], resume_state: dict[str, Any] | None) -> _Training:
+def _build_training(opt: dict[str, Any], resume_state: dict[str, Any] | None) -> Training:
     from vheatir import basicsr_compat as basicsr
     from vheatir import registry  # noqa: F401  (makes this project's classes known to BasicSR)
 
@@ -173,7 +178,7 @@ def _build_training(opt: dict[str, Any], resume_state: dict[str, Any] | None) ->
         logging.getLogger("basicsr").info(f"Resuming training from iteration {iteration:,d}.")
     tb_logger = _start_tb_logger(opt, fresh=resume_state is None)
     message_logger = basicsr.MessageLogger(opt, iteration + 1, tb_logger)
-    return _Training(opt, model, batches, val_loaders, message_logger, tb_logger, iteration)
+    return Training(opt, model, batches, val_loaders, message_logger, tb_logger, iteration)
 
 
 def _start_tb_logger(opt: dict[str, Any], *, fresh: bool) -> Any:
@@ -205,7 +210,7 @@ def _training_batches(opt: dict[str, Any], iteration: int) -> Iterator[dict[str,
     return iter(loader)
 
 
-def _run(run: _Training) -> None:
+def _run(run: Training) -> None:
     """Train until ``total_iter`` or until the schedule's time is used up; the last step is saved and validated."""
     from vheatir.basicsr_compat import AvgTimer
 
@@ -214,7 +219,7 @@ def _run(run: _Training) -> None:
     timer, start = AvgTimer(), time.monotonic()
     while run.iteration < total_iter and not model.out_of_time:
         run.iteration += 1
-        data_time = _step(run)
+        data_time = step(run)
         timer.record()
         is_last = run.iteration == total_iter or model.out_of_time
         if run.iteration % opt["logger"]["print_freq"] == 0:
@@ -228,8 +233,8 @@ def _run(run: _Training) -> None:
     logging.getLogger("basicsr").info(f"Trained for {time.monotonic() - start:.0f} s in this run.")
 
 
-def _step(run: _Training) -> float:
-    """One step of training; returns the seconds spent waiting for data."""
+def step(run: Training) -> float:
+    """One step of training, number ``run.iteration``; returns the seconds spent waiting for data."""
     run.model.update_learning_rate(run.iteration, warmup_iter=run.opt["train"].get("warmup_iter", -1))
     start = time.monotonic()
     batch = next(run.batches)
@@ -239,7 +244,7 @@ def _step(run: _Training) -> float:
     return data_time
 
 
-def _log(run: _Training, iteration_time: float, data_time: float) -> None:
+def _log(run: Training, iteration_time: float, data_time: float) -> None:
     run.message_logger(
         {
             "epoch": 0,
@@ -252,7 +257,7 @@ def _log(run: _Training, iteration_time: float, data_time: float) -> None:
     )
 
 
-def _validate(run: _Training) -> None:
+def _validate(run: Training) -> None:
     """Validate; the random state stays as it is, so that a training resumed just before goes on alike."""
     from vheatir.models.random_state import get_random_state, set_random_state
 

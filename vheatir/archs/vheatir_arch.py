@@ -1,4 +1,4 @@
-"""VHeatIR: SwinIR's shape with self-attention replaced by the Heat Conduction Operator.
+"""VHeatIR: SwinIR's shape with self-attention replaced by the Heat Conduction Operator, or by another token mixer.
 
 Sources: vHeat, "Building Vision Models upon Heat Conduction", CVPR 2025 (operator, gated branch); SwinIR, ICCV
 Workshops 2021 (shallow convolution, residual groups closed by a convolution, long skip, reconstruction); FFDNet,
@@ -17,129 +17,121 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vheatir.ops import FrequencyValueEmbedding, HeatConduction2d, extend_by_edges, take_inner
+from vheatir.archs.mixers import MixerName, MixerOptions, StepKind, TokenMixer, make_mixer
+from vheatir.archs.mlp import MlpKind, make_mlp
+from vheatir.ops import FrequencyValueEmbedding, extend_by_edges, in_chunks, take_inner
 
-__all__ = ["HeatBlock", "HeatBranch", "ResidualGroup", "VHeatIR"]
+__all__ = ["Block", "GatedBranch", "ResidualGroup", "VHeatIR"]
 
 Connection = Literal["1conv", "3conv", "identity"]
 
 
-class HeatBranch(nn.Module):
-    """Token mixer of a block: depthwise 3x3, linear maps to u and z, heat on u, norm, gate SiLU(z), linear map.
+class GatedBranch(nn.Module):
+    """First half of a block: depthwise 3x3, linear maps to u and z, the mixer on u, norm, gate SiLU(z), linear map.
+
+    Source: the heat branch of vHeat (CVPR 2025). Only what stands between u and the norm differs between mixers.
 
     Args:
         dim: C.
-        embedding_channels: length of the frequency value embeddings.
-        heat_ratio: share of the channels that conduct; the others pass by, gated all the same.
+        options: which mixer, and its options.
+        shifted: the block is one of those whose windows are shifted.
         gate: multiply by SiLU(z); without it there is no z.
-        output_norm: LayerNorm after conduction, as published.
-        k_min: smallest starting conductivity, in square pixels of the feature map.
-        k_max: largest starting conductivity.
-        residual: see :class:`vheatir.ops.HeatConduction2d`, like the remaining options.
-        content: k follows the pooled content.
-        level: k follows the noise level or JPEG quality.
-        window: side of the windows, or None for the whole map.
-        shifted: shift the windows by half.
+        output_norm: LayerNorm after the mixer, as published.
 
     Raises:
-        ValueError: if heat_ratio is outside (0, 1].
+        ValueError: if an option of the mixer is outside its range.
     """
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        embedding_channels: int,
-        heat_ratio: float,
-        gate: bool,
-        output_norm: bool,
-        k_min: float,
-        k_max: float,
-        residual: bool,
-        content: bool,
-        level: bool,
-        window: int | None,
-        shifted: bool,
-    ) -> None:
+    def __init__(self, dim: int, *, options: MixerOptions, shifted: bool, gate: bool, output_norm: bool) -> None:
         super().__init__()
-        if not 0 < heat_ratio <= 1:
-            raise ValueError(f"heat_ratio is a share of the channels, more than 0 and at most 1, not {heat_ratio}.")
-        self.conducting = max(1, round(dim * heat_ratio))
         self.local = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         # two products rather than one split in two: contiguous halves make the gate several times faster on a CPU
         self.value = nn.Linear(dim, dim)
         self.gate = nn.Linear(dim, dim) if gate else None
-        self.heat = HeatConduction2d(
-            self.conducting,
-            embedding_channels=embedding_channels,
-            k_min=k_min,
-            k_max=k_max,
-            residual=residual,
-            content=content,
-            level=level,
-            window=window,
-            shifted=shifted,
-        )
+        self._mixer_name = options.mixer  # its weights are stored under its own name
+        self.add_module(options.mixer, make_mixer(dim, options, shifted=shifted))
         self.norm = nn.LayerNorm(dim) if output_norm else nn.Identity()
         self.project = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
-        """x (B, H, W, C), embedding (R + 1, R + 1, E), level (B,) or None -> (B, H, W, C)."""
+    @property
+    def mixer(self) -> TokenMixer:
+        mixer: TokenMixer = getattr(self, self._mixer_name)
+        return mixer
+
+    def forward(self, x: Tensor, embedding: Tensor | None, level: Tensor | None) -> Tensor:
+        """x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> (B, H, W, C)."""
+        return self.gated(*self.mix(x, embedding, level))
+
+    def mix(self, x: Tensor, embedding: Tensor | None, level: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What looks beyond single positions: the filtered input and what the mixer makes of it.
+
+        x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> both (B, H, W, C).
+        """
         x = self.local(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        u = self.value(x)
-        heated = self.heat(u[..., : self.conducting], embedding, level)
-        if self.conducting < u.shape[-1]:
-            heated = torch.cat((heated, u[..., self.conducting :]), dim=-1)
-        heated = self.norm(heated)
-        output: Tensor = self.project(heated if self.gate is None else heated * F.silu(self.gate(x)))
+        return x, self.mixer(self.value(x), embedding, level)
+
+    def gated(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The rest, position by position: both results of :meth:`mix`, (..., C) -> (..., C)."""
+        mixed = self.norm(mixed)
+        output: Tensor = self.project(mixed if self.gate is None else mixed * F.silu(self.gate(x)))
         return output
 
 
-class HeatBlock(nn.Module):
+class Block(nn.Module):
     """Pre-norm block: ``x + branch(norm(x))``, then ``x + mlp(norm(x))``.
 
     Args:
         dim: C.
         mlp_ratio: width of the MLP's hidden layer as a multiple of C.
-        branch: the token mixer.
+        branch: with the token mixer.
+        mlp: which MLP.
     """
 
-    def __init__(self, dim: int, *, mlp_ratio: float, branch: HeatBranch) -> None:
+    def __init__(self, dim: int, *, mlp_ratio: float, branch: GatedBranch, mlp: MlpKind) -> None:
         super().__init__()
-        hidden = round(dim * mlp_ratio)
         self.norm1 = nn.LayerNorm(dim)
         self.branch = branch
         self.norm2 = nn.LayerNorm(dim)
-        self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        self.mlp = make_mlp(mlp, dim, round(dim * mlp_ratio))
+        self._pointwise = mlp == "mlp"
 
-    def forward(self, x: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
-        """x (B, H, W, C), embedding (R + 1, R + 1, E), level (B,) or None -> (B, H, W, C)."""
-        x = x + self.branch(self.norm1(x), embedding, level)
+    def forward(self, x: Tensor, embedding: Tensor | None, level: Tensor | None) -> Tensor:
+        """x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> (B, H, W, C)."""
+        local, mixed = self.branch.mix(self.norm1(x), embedding, level)
+        if self._pointwise:
+            return in_chunks(lambda *maps: self._refine(self._add_branch(*maps)), x, local, mixed)
+        return self._refine(in_chunks(self._add_branch, x, local, mixed))
+
+    def _add_branch(self, x: Tensor, local: Tensor, mixed: Tensor) -> Tensor:
+        return x + self.branch.gated(local, mixed)
+
+    def _refine(self, x: Tensor) -> Tensor:
         output: Tensor = x + self.mlp(self.norm2(x))
         return output
 
 
 class ResidualGroup(nn.Module):
-    """Heat blocks that share their frequency embeddings, closed by a convolution, around a skip.
+    """Blocks that share their frequency embeddings, closed by a convolution, around a skip.
 
     Args:
         dim: C.
         blocks: the blocks, in order.
-        frequency_resolution: R of the shared frequency grid.
+        frequency_resolution: R of the shared frequency grid; None where the mixers read none.
         resi_connection: the closing convolution, ``"1conv"``, ``"3conv"`` or ``"identity"``.
     """
 
     def __init__(
-        self, dim: int, blocks: Sequence[HeatBlock], *, frequency_resolution: int, resi_connection: Connection
+        self, dim: int, blocks: Sequence[Block], *, frequency_resolution: int | None, resi_connection: Connection
     ) -> None:
         super().__init__()
-        self.embedding = FrequencyValueEmbedding(dim, frequency_resolution)
+        resolution = frequency_resolution
+        self.embedding = None if resolution is None else FrequencyValueEmbedding(dim, resolution)
         self.blocks = nn.ModuleList(blocks)
         self.conv = _connection(dim, resi_connection)
 
     def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
         """x (B, C, H, W), level (B,) or None -> (B, C, H, W)."""
-        embedding = self.embedding()
+        embedding = None if self.embedding is None else self.embedding()
         y = x.permute(0, 2, 3, 1)
         for block in self.blocks:
             y = block(y, embedding, level)
@@ -153,23 +145,30 @@ class VHeatIR(nn.Module):
     Args:
         in_chans: channels of the image, 1 (gray) or 3 (RGB).
         embed_dim: C, width of the network.
+        mixer: what exchanges information between positions in every block: ``"heat"``, ``"attention"`` (shifted
+            windows), ``"hcnet"`` (an explicit step between neighbours) or ``"identity"``; see
+            :mod:`vheatir.archs.mixers`. Options of the other mixers are not used.
+        mlp: second half of a block: ``"mlp"``, or ``"refinement"``, which has a depthwise convolution too.
         depths: number of blocks in each residual group.
         mlp_ratio: width of the MLPs' hidden layer as a multiple of C.
         img_range: factor by which the image in [0, 1] is multiplied on entry and divided on exit.
         resi_connection: convolution that closes a group: ``"1conv"``, ``"3conv"`` (C/4 bottleneck) or ``"identity"``.
         downscale: side of the pixel blocks folded into channels on entry (pixel-unshuffle) and unfolded on exit.
         condition: take the level (σ/255, or (100 - quality)/100) as one more input map.
-        frequency_resolution: R, intervals of the frequency grid.
-        heat_ratio: share of the channels that conduct heat.
-        gate: gate SiLU(z) in the heat branch, as published.
-        output_norm: LayerNorm after conduction, as published.
-        k_min: smallest starting conductivity, in square pixels of the feature map.
-        k_max: largest starting conductivity; the channels lie between, evenly in log k.
-        residual_step: ``u + g (heat(u) - u)`` with a learned g per channel.
-        content_conductivity: k follows the pooled content.
-        level_conductivity: k follows the level; needs ``condition``.
-        window: side of the windows within which heat conducts, shifted by half in every second block; None for the
-            whole map, as published.
+        gate: gate SiLU(z) around the mixer, as published.
+        output_norm: LayerNorm after the mixer, as published.
+        frequency_resolution: heat: R, intervals of the frequency grid.
+        heat_ratio: heat: share of the channels that conduct.
+        spectrum_ratio: heat: share of the frequencies that are transformed, the lowest; the others are dropped.
+        k_min: heat: smallest starting conductivity, in square pixels of the feature map.
+        k_max: heat: largest starting conductivity; the channels lie between, evenly in log k.
+        residual_step: heat: ``u + g (heat(u) - u)`` with a learned g per channel.
+        content_conductivity: heat: k follows the pooled content.
+        level_conductivity: heat: k follows the level; needs ``condition``.
+        window: heat and attention: side of the windows, shifted by half in every second block; None for the whole map
+            with heat, as published, and for SwinIR's 8 with attention.
+        num_heads: attention: heads; None for 6 where they divide embed_dim, else the largest divisor up to 8.
+        hcnet_step: hcnet: k is ``"fixed"``, ``"learned"`` per channel, or follows the pooled ``"input"``.
 
     Raises:
         ValueError: if an argument is outside its range; the message names it.
@@ -180,22 +179,27 @@ class VHeatIR(nn.Module):
         *,
         in_chans: int = 1,
         embed_dim: int = 48,
+        mixer: MixerName = "heat",
+        mlp: MlpKind = "mlp",
         depths: Sequence[int] = (3, 3, 3),
         mlp_ratio: float = 2.0,
         img_range: float = 1.0,
         resi_connection: Connection = "1conv",
         downscale: int = 2,
         condition: bool = True,
-        frequency_resolution: int = 8,
-        heat_ratio: float = 1.0,
         gate: bool = True,
         output_norm: bool = False,
+        frequency_resolution: int = 8,
+        heat_ratio: float = 1.0,
+        spectrum_ratio: float = 1.0,
         k_min: float = 0.01,
         k_max: float = 200.0,
         residual_step: bool = True,
         content_conductivity: bool = False,
         level_conductivity: bool = False,
         window: int | None = None,
+        num_heads: int | None = None,
+        hcnet_step: StepKind = "input",
     ) -> None:
         super().__init__()
         if level_conductivity and not condition:
@@ -211,22 +215,27 @@ class VHeatIR(nn.Module):
         self.hyper_parameters: dict[str, object] = {
             "in_chans": in_chans,
             "embed_dim": embed_dim,
+            "mixer": mixer,
+            "mlp": mlp,
             "depths": list(depths),
             "mlp_ratio": mlp_ratio,
             "img_range": img_range,
             "resi_connection": resi_connection,
             "downscale": downscale,
             "condition": condition,
-            "frequency_resolution": frequency_resolution,
-            "heat_ratio": heat_ratio,
             "gate": gate,
             "output_norm": output_norm,
+            "frequency_resolution": frequency_resolution,
+            "heat_ratio": heat_ratio,
+            "spectrum_ratio": spectrum_ratio,
             "k_min": k_min,
             "k_max": k_max,
             "residual_step": residual_step,
             "content_conductivity": content_conductivity,
             "level_conductivity": level_conductivity,
             "window": window,
+            "num_heads": num_heads,
+            "hcnet_step": hcnet_step,
         }
         self.in_chans = in_chans
         self.depths = tuple(depths)
@@ -234,22 +243,24 @@ class VHeatIR(nn.Module):
         self.condition = condition
         self.img_range = img_range
 
-        def block(index: int) -> HeatBlock:
-            branch = HeatBranch(
-                embed_dim,
-                embedding_channels=embed_dim,
-                heat_ratio=heat_ratio,
-                gate=gate,
-                output_norm=output_norm,
-                k_min=k_min,
-                k_max=k_max,
-                residual=residual_step,
-                content=content_conductivity,
-                level=level_conductivity,
-                window=window,
-                shifted=index % 2 == 1,
-            )
-            return HeatBlock(embed_dim, mlp_ratio=mlp_ratio, branch=branch)
+        options = MixerOptions(
+            mixer=mixer,
+            heat_ratio=heat_ratio,
+            spectrum_ratio=spectrum_ratio,
+            k_min=k_min,
+            k_max=k_max,
+            residual_step=residual_step,
+            content_conductivity=content_conductivity,
+            level_conductivity=level_conductivity,
+            window=window,
+            num_heads=num_heads,
+            hcnet_step=hcnet_step,
+        )
+
+        def block(index: int) -> Block:
+            shifted = index % 2 == 1
+            branch = GatedBranch(embed_dim, options=options, shifted=shifted, gate=gate, output_norm=output_norm)
+            return Block(embed_dim, mlp_ratio=mlp_ratio, branch=branch, mlp=mlp)
 
         folded = in_chans * downscale**2
         self.conv_first = nn.Conv2d(folded + int(condition), embed_dim, 3, padding=1)
@@ -257,7 +268,7 @@ class VHeatIR(nn.Module):
             ResidualGroup(
                 embed_dim,
                 [block(index) for index in range(depth)],
-                frequency_resolution=frequency_resolution,
+                frequency_resolution=frequency_resolution if options.reads_frequencies else None,
                 resi_connection=resi_connection,
             )
             for depth in depths

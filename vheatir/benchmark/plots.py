@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["build_parser", "main", "plot_results"]
+__all__ = ["Line", "build_parser", "main", "plot_lines", "plot_results"]
 
 _FORMATS: Final = ("png", "pdf", "svg")
 _LEVEL_NAMES: Final = {"denoise": "noise σ (8-bit units)", "jpeg": "JPEG quality"}
@@ -45,6 +45,16 @@ class _Style:
     marker: str
     dash: str
     color: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """PSNR in dB against anything, with the range that it is the mean of."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -109,6 +119,31 @@ def plot_results(results: Sequence[Result], folder: Path, *, suffix: str = "png"
                     figure.savefig(temporary, format=suffix, dpi=200)
                 written.append(path)
     return written
+
+
+def plot_lines(
+    path: Path, panels: Mapping[str, Mapping[str, Line]], *, title: str, axis: str, foot: Sequence[str]
+) -> None:
+    """Write one figure, in the format of the file's suffix: a panel for each name, in it a line for each method.
+
+    Raises:
+        ResultError: if matplotlib is not installed.
+        OSError: if the figure cannot be written.
+    """
+    _require_matplotlib()
+    styles = _styles(method for lines in panels.values() for method in lines)
+    figure, axes = _blank_figure(len(panels), title, foot)
+    for panel, (name, lines) in zip(axes, panels.items(), strict=True):
+        for method, line in lines.items():
+            style = styles[method]
+            marks = _marker(style) | {"markersize": 4, "markevery": max(1, len(line.x) // 8)}
+            panel.plot(line.x, line.y, label=method, linestyle=style.dash, **marks)
+            panel.fill_between(line.x, line.low, line.high, color=style.color, alpha=0.12, linewidth=0)
+        panel.set_xlabel(axis)
+        panel.set_title(name, fontsize="medium")
+    axes[-1].legend(fontsize="small", loc="lower right")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix.removeprefix("."), dpi=200)
 
 
 def _require_matplotlib() -> None:
@@ -184,14 +219,19 @@ def _cost_figure(
 
 def _figure(panels: int, group: Sequence[Result]) -> tuple[Figure, list[Axes]]:
     """A figure whose title names set and images, and whose foot names protocol and machines."""
+    first = group[0]
+    color = "gray" if first.channels == "gray" else "colour"
+    return _blank_figure(panels, f"{first.set}, {color}, {len(first.images)} images", _foot(group))
+
+
+def _blank_figure(panels: int, title: str, foot: Sequence[str]) -> tuple[Figure, list[Axes]]:
+    """Panels side by side, PSNR upwards."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(max(5.0, 1.5 + 3.2 * panels), 4.0), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    first = group[0]
-    color = "gray" if first.channels == "gray" else "colour"
-    figure.suptitle(f"{first.set}, {color}, {len(first.images)} images", fontsize="large")
-    figure.supxlabel("\n".join(_foot(group)), fontsize=6, color="0.25", wrap=True)
+    figure.suptitle(title, fontsize="large")
+    figure.supxlabel("\n".join(foot), fontsize=6, color="0.25", wrap=True)
     axes[0].set_ylabel("PSNR (dB)")
     for panel in axes:
         panel.grid(visible=True, color="0.88", linewidth=0.6)

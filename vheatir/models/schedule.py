@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch.distributed as dist
@@ -34,8 +36,9 @@ class WarmupCosine:
     Args:
         optimizer: its learning rates at this moment are the base rates.
         total_iter: length of the training in steps.
-        minutes: length of the training in minutes instead, validation and saving included; the time until a checkpoint
-            is part of the saved state. In distributed training the clock is that of the first process.
+        minutes: length of the training in minutes instead, validation and saving included unless they are done while
+            the clock is :meth:`paused`; the time until a checkpoint is part of the saved state. In distributed training
+            the clock is that of the first process.
         warmup_iter: steps of the warm-up.
         floor: final factor of the base rates.
     """
@@ -57,6 +60,7 @@ class WarmupCosine:
         self._iteration = 1
         self._elapsed = 0.0  # seconds at the latest step, earlier runs included
         self._started_at = time.monotonic()
+        self._paused_at: float | None = None
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         self._apply()
@@ -73,15 +77,30 @@ class WarmupCosine:
         """True once a wall-clock budget is used up."""
         return self._seconds is not None and self._elapsed >= self._seconds
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of training until now, earlier runs included, pauses not."""
+        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._started_at
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Stop the clock while the block runs."""
+        self._paused_at = time.monotonic()
+        try:
+            yield
+        finally:
+            self._started_at += time.monotonic() - self._paused_at
+            self._paused_at = None
+
     def step(self) -> None:
         """Go on to the next iteration."""
         self._iteration += 1
         if self._seconds is not None:
-            self._elapsed = _of_first_process(time.monotonic() - self._started_at)
+            self._elapsed = _of_first_process(self.seconds)
         self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"iteration": self._iteration, "elapsed": time.monotonic() - self._started_at}
+        return {"iteration": self._iteration, "elapsed": self.seconds}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._iteration = int(state["iteration"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vheatir.ops.cache import TensorCache
+from vheatir.ops.chunks import in_chunks
 from vheatir.ops.conductivity import (
     Conductivity,
     FrequencyValueEmbedding,
@@ -12,12 +13,14 @@ from vheatir.ops.conductivity import (
 from vheatir.ops.dct import dct2, dct_basis, idct2
 from vheatir.ops.heat import heat_conduction, heat_decay, squared_frequencies
 from vheatir.ops.operator import HeatConduction2d
+from vheatir.ops.spectrum import LowSpectrum, kept_frequencies
 from vheatir.ops.windows import extend_by_edges, merge_windows, split_windows, take_inner
 
 __all__ = [
     "Conductivity",
     "FrequencyValueEmbedding",
     "HeatConduction2d",
+    "LowSpectrum",
     "TensorCache",
     "dct2",
     "dct_basis",
@@ -25,7 +28,9 @@ __all__ = [
     "heat_conduction",
     "heat_decay",
     "idct2",
+    "in_chunks",
     "interpolate_spectrum",
+    "kept_frequencies",
     "log_spaced_conductivity",
     "merge_windows",
     "split_windows",

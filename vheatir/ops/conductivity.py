@@ -78,7 +78,7 @@ def log_spaced_conductivity(channels: int, k_min: float, k_max: float) -> Tensor
     return torch.exp(torch.linspace(math.log(k_min), math.log(k_max), channels))
 
 
-def interpolate_spectrum(nodes: Tensor, height: int, width: int) -> Tensor:
+def interpolate_spectrum(nodes: Tensor, height: int, width: int, *, kept: tuple[int, int] | None = None) -> Tensor:
     """Read a map given at the nodes of a frequency grid at the frequencies of an H x W image.
 
     Frequency ``pi n / H`` lies at grid position ``n R / H`` exactly; between nodes the map is bilinear.
@@ -87,19 +87,21 @@ def interpolate_spectrum(nodes: Tensor, height: int, width: int) -> Tensor:
         nodes: shape (..., R + 1, R + 1, C); node (r, s) belongs to the frequencies (pi r / R, pi s / R).
         height: H, 1 or more.
         width: W, 1 or more.
+        kept: how many of the lowest frequencies to read along height and width; None for all.
 
     Returns:
-        Shape (..., H, W, C), dtype of nodes.
+        Shape (..., H, W, C), or (..., *kept, C), dtype of nodes.
     """
     resolution = nodes.shape[-2] - 1
-    rows = _hat_weights(height, resolution, nodes.dtype, nodes.device)
-    columns = _hat_weights(width, resolution, nodes.dtype, nodes.device)
+    row_count, column_count = (height, width) if kept is None else kept
+    rows = _hat_weights(height, row_count, resolution, nodes.dtype, nodes.device)
+    columns = _hat_weights(width, column_count, resolution, nodes.dtype, nodes.device)
     along_rows: Tensor = (rows @ nodes.flatten(-2)).unflatten(-1, nodes.shape[-2:])
     return columns @ along_rows
 
 
-def _hat_weights(size: int, resolution: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Linear interpolation weights, shape (size, resolution + 1): row n reads position n R / size."""
-    position = torch.arange(size, dtype=dtype, device=device) * resolution / size
+def _hat_weights(size: int, count: int, resolution: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Linear interpolation weights, shape (count, resolution + 1): row n reads position n R / size."""
+    position = torch.arange(count, dtype=dtype, device=device) * resolution / size
     node = torch.arange(resolution + 1, dtype=dtype, device=device)
     return (1 - (position[:, None] - node[None, :]).abs()).clamp(min=0)

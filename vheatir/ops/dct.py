@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vheatir.ops.cache import TensorCache
 
-__all__ = ["dct2", "dct_basis", "idct2"]
+__all__ = ["dct2", "dct_basis", "idct2", "transform_columns", "transform_rows"]
 
 _BASES = TensorCache(max_bytes=256 * 2**20)
 
@@ -48,7 +48,7 @@ def dct2(x: Tensor) -> Tensor:
     _, height, width, _ = x.shape
     rows = dct_basis(height, dtype=x.dtype, device=x.device)
     columns = dct_basis(width, dtype=x.dtype, device=x.device)
-    return _transform_columns(columns, _transform_rows(rows, x))
+    return transform_columns(columns, transform_rows(rows, x))
 
 
 def idct2(coefficients: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def idct2(coefficients: Tensor) -> Tensor:
     _, height, width, _ = coefficients.shape
     rows = dct_basis(height, dtype=coefficients.dtype, device=coefficients.device)
     columns = dct_basis(width, dtype=coefficients.dtype, device=coefficients.device)
-    return _transform_rows(rows.mT, _transform_columns(columns.mT, coefficients))
+    return transform_rows(rows.mT, transform_columns(columns.mT, coefficients))
 
 
 def _build_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -75,17 +75,17 @@ def _build_basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return (torch.cos(half_samples * math.pi / (2 * size)) * scale[:, None]).to(dtype)
 
 
-def _transform_rows(matrix: Tensor, x: Tensor) -> Tensor:
-    """Apply ``matrix`` (H, H) along the height of x (B, H, W, C)."""
+def transform_rows(matrix: Tensor, x: Tensor) -> Tensor:
+    """Apply ``matrix`` (K, H) along the height of x (B, H, W, C) -> (B, K, W, C)."""
     batch, height, width, channels = x.shape
     flat = x.reshape(batch, height, width * channels)
-    return torch.bmm(matrix.expand(batch, -1, -1), flat).view(batch, height, width, channels)
+    return torch.bmm(matrix.expand(batch, -1, -1), flat).view(batch, matrix.shape[0], width, channels)
 
 
-def _transform_columns(matrix: Tensor, x: Tensor) -> Tensor:
-    """Apply ``matrix`` (W, W) along the width of x (B, H, W, C).
+def transform_columns(matrix: Tensor, x: Tensor) -> Tensor:
+    """Apply ``matrix`` (K, W) along the width of x (B, H, W, C) -> (B, H, K, C).
 
     The width is made the leading axis, since one wide product is up to three times faster than H narrow
     ones. The result is a view of that layout, so a forward and an inverse transform together copy twice.
     """
-    return _transform_rows(matrix, x.transpose(1, 2)).transpose(1, 2)
+    return transform_rows(matrix, x.transpose(1, 2)).transpose(1, 2)

@@ -21,24 +21,29 @@ from vheatir.ops.dct import dct2, idct2
 __all__ = ["heat_conduction", "heat_decay", "squared_frequencies"]
 
 
-def squared_frequencies(height: int, width: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """``w_n^2 + w_m^2`` for every cosine of an H x W grid, in square radians a pixel: shape (H, W)."""
-    rows = torch.arange(height, dtype=dtype, device=device) * math.pi / height
-    columns = torch.arange(width, dtype=dtype, device=device) * math.pi / width
+def squared_frequencies(
+    height: int, width: int, *, dtype: torch.dtype, device: torch.device, kept: tuple[int, int] | None = None
+) -> Tensor:
+    """``w_n^2 + w_m^2`` for every cosine of an H x W grid, or the lowest ``kept``: (H, W), square radians a pixel."""
+    row_count, column_count = (height, width) if kept is None else kept
+    rows = torch.arange(row_count, dtype=dtype, device=device) * math.pi / height
+    columns = torch.arange(column_count, dtype=dtype, device=device) * math.pi / width
     return rows[:, None].square() + columns[None, :].square()
 
 
-def heat_decay(conductivity: Tensor) -> Tensor:
+def heat_decay(conductivity: Tensor, *, size: tuple[int, int] | None = None) -> Tensor:
     """Factor by which each cosine coefficient decays: ``exp(-k (w_n^2 + w_m^2))``.
 
     Args:
         conductivity: k >= 0 in square pixels, shape (..., H, W, C), float32 or float64.
+        size: height and width of the map, where ``conductivity`` is given at its lowest frequencies only.
 
     Returns:
         Tensor of the same shape and dtype with values in [0, 1]; exactly 1 at the mean, (n, m) = (0, 0).
     """
-    height, width = conductivity.shape[-3:-1]
-    squared = squared_frequencies(height, width, dtype=conductivity.dtype, device=conductivity.device)
+    kept = (conductivity.shape[-3], conductivity.shape[-2])
+    height, width = kept if size is None else size
+    squared = squared_frequencies(height, width, dtype=conductivity.dtype, device=conductivity.device, kept=kept)
     return torch.exp(-conductivity * squared[:, :, None])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
+
 import torch
 from torch import Tensor, nn
 
@@ -10,6 +12,7 @@ from vheatir.ops.cache import TensorCache
 from vheatir.ops.conductivity import Conductivity, interpolate_spectrum
 from vheatir.ops.heat import heat_conduction, heat_decay
 from vheatir.ops.precision import as_autocast, autocast_off
+from vheatir.ops.spectrum import LowSpectrum
 from vheatir.ops.windows import merge_windows, split_windows
 
 __all__ = ["HeatConduction2d"]
@@ -34,6 +37,8 @@ class HeatConduction2d(nn.Module):
       ``4 pi * 2 k`` of them, so the time that a noise level asks for grows with its square.
     * ``window``: heat conducts within squares of that side (shifted by half where ``shifted``) rather than over the
       whole map, the partition of Swin (ICCV 2021); overhanging windows are filled with the edge pixels.
+    * ``spectrum_ratio``: only that share of the frequencies, the lowest, is transformed along each axis; the others
+      are taken as fully decayed. See :mod:`vheatir.ops.spectrum` for the error. This project's own.
 
     Args:
         channels: C.
@@ -45,9 +50,10 @@ class HeatConduction2d(nn.Module):
         level: see above.
         window: side of a window in pixels, or None for the whole map.
         shifted: start the windows half a window outside the map.
+        spectrum_ratio: see above; 1 for all frequencies.
 
     Raises:
-        ValueError: if not 0 < k_min <= k_max, or if ``window`` is smaller than 1.
+        ValueError: if not 0 < k_min <= k_max, if ``window`` is smaller than 1, or spectrum_ratio outside (0, 1].
     """
 
     def __init__(
@@ -62,10 +68,16 @@ class HeatConduction2d(nn.Module):
         level: bool = False,
         window: int | None = None,
         shifted: bool = False,
+        spectrum_ratio: float = 1.0,
     ) -> None:
         super().__init__()
         if window is not None and window < 1:
             raise ValueError(f"A window needs a side of 1 pixel or more, not {window}.")
+        if not 0 < spectrum_ratio <= 1:
+            raise ValueError(
+                f"spectrum_ratio is a share of the frequencies, more than 0 and at most 1, not {spectrum_ratio}."
+            )
+        self.spectrum_ratio = spectrum_ratio
         self.window = window
         self.shift = window // 2 if window is not None and shifted else 0
         self.conductivity = Conductivity(embedding_channels, channels, k_min=k_min, k_max=k_max)
@@ -97,12 +109,22 @@ class HeatConduction2d(nn.Module):
 
     def _conduct(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
         nodes = self.conductivity_nodes(u, embedding, level)
-        blocked = blocked_conduction(u)
-        decay = self._decay(nodes, u.shape[1], u.shape[2], u.dtype, blocked)
-        conducted = heat_conduction(u, decay) if blocked is None else blocked.conduct(u, decay)
+        if self.spectrum_ratio < 1:
+            conducted = self._conduct_low(u, nodes)
+        else:
+            blocked = blocked_conduction(u)
+            decay = self._decay(nodes, u.shape[1], u.shape[2], u.dtype, blocked)
+            conducted = heat_conduction(u, decay) if blocked is None else blocked.conduct(u, decay)
         if self.gain is None:
             return conducted
         return torch.lerp(u, conducted, self.gain.to(u.dtype))
+
+    def _conduct_low(self, u: Tensor, nodes: Tensor) -> Tensor:
+        """The lowest frequencies of u after conduction, and nothing else."""
+        low = LowSpectrum.of(u.shape[1], u.shape[2], self.spectrum_ratio)
+        if u.dtype == torch.float64:
+            nodes = nodes.double()
+        return low.conduct(u, _kept(low, nodes, lambda: low.decay(nodes)))
 
     def conductivity_nodes(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
         """k at the nodes of the frequency grid, in square pixels, scaled by content and level.
@@ -141,11 +163,7 @@ class HeatConduction2d(nn.Module):
                 decay = blocked.ordered(decay)
             return decay if dtype == torch.float16 else decay.to(dtype)
 
-        if torch.compiler.is_compiling() or torch.is_grad_enabled() or nodes.shape[0] > 1 or nodes.is_meta:
-            return build()
-        # the values themselves are the key: weights may be replaced by assignment to .data, which leaves no trace
-        key = (height, width, dtype, nodes.device, nodes.shape, blocked is None, _fingerprint(nodes))
-        return _DECAYS.get(key, build)
+        return _kept((height, width, dtype, blocked is None), nodes, build)
 
 
 class _ContentScale(nn.Module):
@@ -175,6 +193,14 @@ class _LevelScale(nn.Module):
     def forward(self, level: Tensor) -> Tensor:
         squared = (level.to(self.slope.dtype) / REFERENCE_LEVEL).square()
         return nn.functional.softplus(self.base) + nn.functional.softplus(self.slope) * squared[:, None]
+
+
+def _kept(key: Hashable, nodes: Tensor, build: Callable[[], Tensor]) -> Tensor:
+    """The decay of these conductivities, built, or found from an earlier call in inference."""
+    if torch.compiler.is_compiling() or torch.is_grad_enabled() or nodes.shape[0] > 1 or nodes.is_meta:
+        return build()
+    # the values themselves are the key: weights may be replaced by assignment to .data, which leaves no trace
+    return _DECAYS.get((key, nodes.dtype, nodes.device, nodes.shape, _fingerprint(nodes)), build)
 
 
 def _fingerprint(nodes: Tensor) -> bytes:

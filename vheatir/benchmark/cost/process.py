@@ -121,7 +121,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     row = ROWS[arguments.row]
     row.prepare()
-    if not (isinstance(row, NetworkRow) and row.is_swin):
+    if not (isinstance(row, NetworkRow) and row.is_swinir):
         keep_freed_memory()  # as our command does, and BasicSR does not
     if arguments.device.type == "cuda":
         torch.cuda.init()

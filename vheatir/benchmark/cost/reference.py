@@ -1,4 +1,4 @@
-"""What ours is measured against: the operator's dense products as published, and networks of window attention."""
+"""What ours is measured against: the operator's dense products as published, and SwinIR."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from vheatir.ops import FrequencyValueEmbedding, HeatConduction2d, heat_decay, interpolate_spectrum
 
-__all__ = ["CostError", "DenseHeat", "Heat", "WindowAttention", "swinir_class"]
+__all__ = ["CostError", "DenseHeat", "Heat", "SwinIR", "swinir_class"]
 
 _WINDOW: Final = 8
 _HEADS: Final = 6
-_HEADS_OF_OTHER_WIDTHS: Final = 8
 
 
 class CostError(ValueError):
@@ -74,27 +73,25 @@ class DenseHeat(nn.Module):
         return _along_width(self.columns.mT, _along_height(self.rows.mT, spectrum * self.decay))
 
 
-class WindowAttention(nn.Module):
+class SwinIR(nn.Module):
     """BasicSR's SwinIR, called as our networks are; the level is not used.
 
     Args:
         in_chans: channels of the image.
         embed_dim: C.
         depths: number of blocks in each residual group.
-        downscale: side of the pixel blocks folded into channels, as in our network; 1 is SwinIR itself.
 
     Raises:
         CostError: if BasicSR is not installed.
     """
 
-    def __init__(self, *, in_chans: int, embed_dim: int, depths: Sequence[int], downscale: int = 1) -> None:
+    def __init__(self, *, in_chans: int, embed_dim: int, depths: Sequence[int]) -> None:
         super().__init__()
-        self.downscale = downscale
         self.swinir = swinir_class()(
-            in_chans=in_chans * downscale**2,
+            in_chans=in_chans,
             embed_dim=embed_dim,
             depths=tuple(depths),
-            num_heads=(_HEADS if embed_dim % _HEADS == 0 else _HEADS_OF_OTHER_WIDTHS,) * len(depths),
+            num_heads=(_HEADS,) * len(depths),
             window_size=_WINDOW,
             mlp_ratio=2.0,
             upscale=1,
@@ -106,10 +103,9 @@ class WindowAttention(nn.Module):
     def forward(self, x: Tensor, level: Tensor | None = None) -> Tensor:
         """x (B, in_chans, H, W) -> the same shape; extended by reflection to whole windows, as BasicSR does."""
         height, width = x.shape[-2:]
-        multiple = _WINDOW * self.downscale
-        padded = F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="reflect")
-        restored = F.pixel_shuffle(self.swinir(F.pixel_unshuffle(padded, self.downscale)), self.downscale)
-        return restored[..., :height, :width]
+        padded = F.pad(x, (0, -width % _WINDOW, 0, -height % _WINDOW), mode="reflect")
+        restored: Tensor = self.swinir(padded)[..., :height, :width]
+        return restored
 
 
 def swinir_class() -> Any:

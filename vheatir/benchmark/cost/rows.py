@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.archs import VHeatIR, configuration
-from vheatir.benchmark.cost.reference import DenseHeat, Heat, WindowAttention, swinir_class
+from vheatir.archs.mixers import MixerName
+from vheatir.benchmark.cost.reference import DenseHeat, Heat, SwinIR, swinir_class
 from vheatir.inference.restorer import Restorer
 
 __all__ = ["CHANNELS", "ROWS", "HeatRow", "NetworkRow", "RestorerRow", "Row"]
@@ -33,12 +34,12 @@ class NetworkRow:
     Attributes:
         title: what it is, for tables.
         make: builds the network.
-        is_swin: it needs BasicSR.
+        is_swinir: it needs BasicSR.
     """
 
     title: str
     make: Callable[[], nn.Module]
-    is_swin: bool = False
+    is_swinir: bool = False
 
     def prepare(self) -> None:
         """Import what the row needs, so that a measurement of memory can leave it out.
@@ -46,13 +47,13 @@ class NetworkRow:
         Raises:
             CostError: if BasicSR is needed and not installed.
         """
-        if self.is_swin:
+        if self.is_swinir:
             swinir_class()
 
     def build(self, size: int, device: torch.device) -> Call:
         """Make the call that restores one image of size x size."""
         network = self.make().eval().requires_grad_(False).to(device)
-        if not self.is_swin:  # each is run as its own users run it
+        if not self.is_swinir:  # each is run as its own users run it
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         image, level = _image(size).to(device), torch.tensor([SIGMA / 255], device=device)
 
@@ -119,13 +120,13 @@ class RestorerRow:
 Row = NetworkRow | HeatRow | RestorerRow
 
 
-def _ours(name: str) -> Callable[[], nn.Module]:
+def _ours(name: str, mixer: MixerName = "heat") -> Callable[[], nn.Module]:
     arguments: dict[str, Any] = configuration(name, CHANNELS)
-    return lambda: VHeatIR(**arguments)
+    return lambda: VHeatIR(**arguments, mixer=mixer)
 
 
-def _swin(embed_dim: int, depths: tuple[int, ...], downscale: int = 1) -> Callable[[], nn.Module]:
-    return lambda: WindowAttention(in_chans=CHANNELS, embed_dim=embed_dim, depths=depths, downscale=downscale)
+def _swinir(embed_dim: int, depths: tuple[int, ...]) -> Callable[[], nn.Module]:
+    return lambda: SwinIR(in_chans=CHANNELS, embed_dim=embed_dim, depths=depths)
 
 
 #: by the name on the command line
@@ -134,9 +135,9 @@ ROWS: Final[Mapping[str, Row]] = {
     "restorer": RestorerRow("vHeatIR `fast` in default tiles"),
     "light": NetworkRow("vHeatIR `light`", _ours("light")),
     "paper": NetworkRow("vHeatIR `paper`", _ours("paper")),
-    "swinir-light": NetworkRow("SwinIR lightweight (60, 4 x 6)", _swin(60, (6, 6, 6, 6)), is_swin=True),
-    "swin-fast": NetworkRow("`fast` with window attention (64, 3 x 3, half resolution)", _swin(64, (3, 3, 3), 2), True),
-    "swinir": NetworkRow("SwinIR (180, 6 x 6)", _swin(180, (6, 6, 6, 6, 6, 6)), is_swin=True),
+    "swinir-light": NetworkRow("SwinIR lightweight (60, 4 x 6)", _swinir(60, (6, 6, 6, 6)), is_swinir=True),
+    "swin-fast": NetworkRow("vHeatIR `fast` with window attention", _ours("fast", "attention")),
+    "swinir": NetworkRow("SwinIR (180, 6 x 6)", _swinir(180, (6, 6, 6, 6, 6, 6)), is_swinir=True),
     "heat": HeatRow("heat operator (60 channels)", dense=False),
     "heat-dense": HeatRow("dense products as published (60 channels)", dense=True),
 }

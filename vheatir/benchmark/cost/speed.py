@@ -27,7 +27,7 @@ rows:
   fast, light, paper       our configurations, whole image in one pass
   restorer                 the bundled `fast` weights as vheatir.restore runs them: 8-bit image, default tiles
   swinir-light, swinir     BasicSR's SwinIR at the size of light and of paper, padded to whole windows
-  swin-fast                BasicSR's SwinIR with the width, depths and half resolution of fast
+  swin-fast                fast with shifted-window attention in place of heat (mixer: attention)
   heat, heat-dense         the lone operator (60 channels, float32), and its dense products as published
 
 Every row is measured in turns with the others: within this process, and as whole processes, which also give the peak

@@ -75,7 +75,7 @@ def training_step(name: str, plan: TrainingPlan) -> Callable[[], object]:
     degraded, clean = (torch.rand(shape, generator=generator).to(plan.device) for _ in range(2))
     level = torch.rand(plan.batch, generator=generator).to(plan.device)
     network = row.make().to(plan.device)
-    if not row.is_swin:
+    if not row.is_swinir:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if plan.compile:
         network.compile()

@@ -1,0 +1,59 @@
+"""A comparison as figures: PSNR against the time of training, a figure a task, a panel a validation set."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from vheatir.benchmark.plots import Line, plot_lines
+from vheatir.compare.results import Comparison, RunResult
+
+__all__ = ["plot_comparison"]
+
+
+def plot_comparison(comparison: Comparison, folder: Path, *, suffix: str = "png") -> list[Path]:
+    """Write ``<name>_<task>.<suffix>`` for every task.
+
+    Args:
+        comparison: with one finished run or more.
+        folder: an existing folder.
+        suffix: "png", "pdf" or "svg".
+
+    Returns:
+        The files.
+
+    Raises:
+        ResultError: if matplotlib is not installed.
+        OSError: if a figure cannot be written.
+    """
+    written = []
+    for task in dict.fromkeys(task for task, _ in comparison.validations):
+        panels = {
+            validation: {entry: _line(list(comparison.of(entry, task).values()), validation) for entry in entries}
+            for name, validation in comparison.validations
+            if name == task and (entries := comparison.entries(task))
+        }
+        seeds = len({run.seed for run in comparison.runs if run.task == task})
+        path = folder / f"{comparison.name}_{task}.{suffix}"
+        plot_lines(
+            path,
+            panels,
+            title=f"{comparison.name}, {task}: mean of {seeds} seed{'s' if seeds != 1 else ''}, and their range",
+            axis="minutes of training",
+            foot=list(dict.fromkeys(str(run.curve.environment) for run in comparison.runs)),
+        )
+        written.append(path)
+    return written
+
+
+def _line(runs: Sequence[RunResult], validation: str) -> Line:
+    """Validation by validation, as far as all seeds have them."""
+    rows = list(zip(*(run.curve.points for run in runs), strict=False))
+    scores = [[point.psnr[validation] for point in row] for row in rows]
+    return Line(
+        x=[statistics.fmean(point.seconds for point in row) / 60 for row in rows],
+        y=[statistics.fmean(values) for values in scores],
+        low=[min(values) for values in scores],
+        high=[max(values) for values in scores],
+    )

@@ -1,0 +1,108 @@
+"""What a comparison found, as a file.
+
+A comparison file is one JSON object: ``format`` ("vheatir-compare"), ``format_version`` (1), ``name``, ``minutes``
+(length of a training, or null where the steps were given), ``validate_every`` (seconds), ``missing`` (runs that were
+not finished) and ``runs``, each with ``entry``, ``task``, ``seed`` and its ``curve`` (as in a curve file).
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from vheatir.compare.curve import CompareError, Curve, read_json, write_json
+
+__all__ = ["FORMAT", "Comparison", "RunResult", "Spread", "read_comparison", "write_comparison"]
+
+FORMAT: Final = "vheatir-compare"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One finished training."""
+
+    entry: str
+    task: str
+    seed: int
+    curve: Curve
+
+    def psnr(self, validation: str, share: float) -> float:
+        """PSNR in dB at the validation nearest to a share (0 to 1) of the training's time."""
+        end = self.curve.points[-1].seconds
+        nearest = min(self.curve.points, key=lambda point: abs(point.seconds - share * end))
+        return nearest.psnr[validation]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds, and between what it lies."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of one value or more."""
+        return cls(statistics.fmean(values), min(values), max(values))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything one comparison found; the module's text explains the fields."""
+
+    name: str
+    minutes: float | None
+    validate_every: float
+    runs: Sequence[RunResult]
+    missing: Sequence[str] = ()
+
+    @property
+    def validations(self) -> list[tuple[str, str]]:
+        """Task and validation set, each once."""
+        pairs = ((run.task, name) for run in self.runs for name in run.curve.points[-1].psnr)
+        return list(dict.fromkeys(pairs))
+
+    def of(self, entry: str, task: str) -> dict[int, RunResult]:
+        """Runs of an entry on a task, by seed."""
+        return {run.seed: run for run in self.runs if (run.entry, run.task) == (entry, task)}
+
+    def entries(self, task: str) -> list[str]:
+        """Entries with a finished run on a task."""
+        return list(dict.fromkeys(run.entry for run in self.runs if run.task == task))
+
+
+def write_comparison(path: Path, comparison: Comparison) -> None:
+    """Write a comparison file, atomically.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    write_json(path, FORMAT, asdict(comparison))
+
+
+def read_comparison(path: Path) -> Comparison:
+    """Read a comparison file.
+
+    Raises:
+        CompareError: if it is missing, no comparison file, or damaged.
+    """
+    content = read_json(path, FORMAT)
+    try:
+        return Comparison(
+            name=content["name"],
+            minutes=content["minutes"],
+            validate_every=content["validate_every"],
+            runs=[_run(entry) for entry in content["runs"]],
+            missing=content["missing"],
+        )
+    except (KeyError, TypeError) as error:
+        raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); run it again.") from error
+
+
+def _run(content: Mapping[str, object]) -> RunResult:
+    curve = Curve.from_json(content["curve"])  # type: ignore[arg-type]  # a mapping, or TypeError
+    return RunResult(str(content["entry"]), str(content["task"]), int(str(content["seed"])), curve)
