@@ -63,8 +63,8 @@ def run_all(plan: Plan, folder: Path, *, jobs: int, watch: Callable[[], None]) -
         futures = [pool.submit(work, run) for run in waiting]
         try:
             for future in as_completed(futures):
-                if (finished := future.result()) is not None:
-                    _report(finished, folder)
+                if (ended := future.result()) is not None:
+                    _report(ended, folder)
                     watch()
         except BaseException:
             failed.set()
