@@ -86,3 +86,32 @@ def test_tensors_kept_during_inference_can_take_part_in_training() -> None:
 def test_tensors_are_built_outside_autograd() -> None:
     weight = torch.ones(3, requires_grad=True)
     assert not TensorCache(max_bytes=100).get("a", lambda: 2 * weight).requires_grad
+
+
+def room(cache: TensorCache, key: str, size: int) -> Tensor | None:
+    return cache.get_if_room(key, size, lambda: torch.zeros(size, dtype=torch.uint8))
+
+
+def test_what_is_in_use_is_not_thrown_out_for_what_comes_next() -> None:
+    cache = TensorCache(max_bytes=25)
+    for _ in range(300):  # a network of four blocks, of which two fit
+        assert room(cache, "a", 10) is not None
+        assert room(cache, "b", 10) is not None
+        assert room(cache, "c", 10) is None
+        assert room(cache, "d", 10) is None
+    assert (len(cache), cache.nbytes) == (2, 20)
+
+
+def test_what_nobody_asks_for_any_more_gives_way() -> None:
+    cache = TensorCache(max_bytes=25)
+    room(cache, "old", 20)
+    found = [room(cache, "new", 10) is not None for _ in range(200)]
+    assert found == [False] * 99 + [True] * 101
+    assert (len(cache), cache.nbytes) == (1, 10)
+
+
+def test_what_can_never_fit_throws_nothing_out() -> None:
+    cache = TensorCache(max_bytes=25)
+    room(cache, "small", 10)
+    assert [room(cache, "large", 26) for _ in range(200)] == [None] * 200
+    assert room(cache, "small", 10) is not None

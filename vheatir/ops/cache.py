@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Final
 
 import torch
 from torch import Tensor
 
 __all__ = ["TensorCache"]
+
+#: refusals in a row after which what is kept counts as no longer used: more than a network has blocks
+_PATIENCE: Final = 100
 
 
 class TensorCache:
@@ -26,6 +30,7 @@ class TensorCache:
         self.max_bytes = max_bytes
         self._entries: OrderedDict[Hashable, Tensor] = OrderedDict()
         self._bytes = 0
+        self._refused = 0  # since something kept was last asked for
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -46,6 +51,30 @@ class TensorCache:
             tensor = build()
         self._put(key, tensor)
         return tensor
+
+    def get_if_room(self, key: Hashable, nbytes: int, build: Callable[[], Tensor]) -> Tensor | None:
+        """Return the tensor kept under ``key``, or build and keep it if it fits beside the others; else None.
+
+        Unlike :meth:`get` it does not throw out what is in use: where a network's tensors do not fit together, some
+        stay and the rest is done without, rather than each in turn making room for the next. Only when what is kept
+        has not been asked for in a long while is it forgotten.
+
+        Args:
+            key: as for :meth:`get`.
+            nbytes: size that the tensor will have.
+            build: makes it.
+        """
+        with self._lock:
+            if key in self._entries:
+                self._refused = 0
+                return self._entries[key]
+            if self._bytes + nbytes > self.max_bytes:
+                self._refused += 1
+                if nbytes > self.max_bytes or self._refused < _PATIENCE:
+                    return None
+                self._entries.clear()
+                self._bytes = self._refused = 0
+        return self.get(key, build)
 
     def clear(self) -> None:
         """Forget every tensor."""

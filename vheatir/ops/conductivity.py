@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from vheatir.ops.precision import autocast_off
 
-__all__ = ["Conductivity", "FrequencyValueEmbedding", "interpolate_spectrum", "log_spaced_conductivity"]
+__all__ = [
+    "Conductivity",
+    "FrequencyValueEmbedding",
+    "hat_weights",
+    "interpolate_spectrum",
+    "log_spaced_conductivity",
+]
 
 
 class FrequencyValueEmbedding(nn.Module):
@@ -94,14 +100,18 @@ def interpolate_spectrum(nodes: Tensor, height: int, width: int, *, kept: tuple[
     """
     resolution = nodes.shape[-2] - 1
     row_count, column_count = (height, width) if kept is None else kept
-    rows = _hat_weights(height, row_count, resolution, nodes.dtype, nodes.device)
-    columns = _hat_weights(width, column_count, resolution, nodes.dtype, nodes.device)
+    rows = hat_weights(height, row_count, resolution, nodes.dtype, nodes.device)
+    columns = hat_weights(width, column_count, resolution, nodes.dtype, nodes.device)
     along_rows: Tensor = (rows @ nodes.flatten(-2)).unflatten(-1, nodes.shape[-2:])
     return columns @ along_rows
 
 
-def _hat_weights(size: int, count: int, resolution: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Linear interpolation weights, shape (count, resolution + 1): row n reads position n R / size."""
+def hat_weights(size: int, count: int, resolution: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Linear interpolation weights for the first ``count`` frequencies of an axis of ``size`` pixels.
+
+    Returns:
+        Shape (count, resolution + 1): row n reads the frequency grid at position n R / size.
+    """
     position = torch.arange(count, dtype=dtype, device=device) * resolution / size
     node = torch.arange(resolution + 1, dtype=dtype, device=device)
     return (1 - (position[:, None] - node[None, :]).abs()).clamp(min=0)

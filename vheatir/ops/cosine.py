@@ -52,16 +52,15 @@ class HalvedCosine:
 
     Attributes:
         gather: sample gather[i] of a signal stands in row i of a gathered signal, shape (N,).
-        order: order[i] is the frequency of row i of a spectrum.
+        order: order[i] is the frequency of row i of a spectrum, shape (N,).
     """
 
     def __init__(self, size: int, levels: int, *, dtype: torch.dtype, device: torch.device) -> None:
         self.size = size
         self._levels: list[list[_Step]] = [[] for _ in range(levels)]
         self._bases: list[Tensor] = []
-        self.order: list[int] = []
         whole = _Node(kind=2, start=0, size=size, backward=False, alternating=False, sign=1)
-        self.order = self._build(whole, 0, dtype, device)
+        self.order = torch.tensor(self._build(whole, 0, dtype, device), device=device)
         scale = 2.0 ** (-levels / 2)
         self._basis = (torch.stack(self._bases) * scale).to(device=device, dtype=dtype)
         self._transposed = self._basis.mT.contiguous()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor, nn
 
-from vheatir.ops.blocked import BlockedConduction, blocked_conduction
+from vheatir.ops.blocked import blocked_conduction
 from vheatir.ops.cache import TensorCache
 from vheatir.ops.conductivity import Conductivity, interpolate_spectrum
 from vheatir.ops.heat import heat_conduction, heat_decay
@@ -109,12 +109,13 @@ class HeatConduction2d(nn.Module):
 
     def _conduct(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
         nodes = self.conductivity_nodes(u, embedding, level)
+        blocked = blocked_conduction(u)
         if self.spectrum_ratio < 1:
             conducted = self._conduct_low(u, nodes)
+        elif blocked is not None:
+            conducted = blocked.conduct(u, nodes)
         else:
-            blocked = blocked_conduction(u)
-            decay = self._decay(nodes, u.shape[1], u.shape[2], u.dtype, blocked)
-            conducted = heat_conduction(u, decay) if blocked is None else blocked.conduct(u, decay)
+            conducted = heat_conduction(u, self._decay(nodes, u.shape[1], u.shape[2], u.dtype))
         if self.gain is None:
             return conducted
         return torch.lerp(u, conducted, self.gain.to(u.dtype))
@@ -150,20 +151,16 @@ class HeatConduction2d(nn.Module):
             nodes = nodes * scale[:, None, None, :]
         return nodes
 
-    def _decay(
-        self, nodes: Tensor, height: int, width: int, dtype: torch.dtype, blocked: BlockedConduction | None
-    ) -> Tensor:
+    def _decay(self, nodes: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:
         """exp(-k w^2) at the frequencies of an H x W map, in float32 or wider, then rounded to ``dtype``."""
         if dtype == torch.float64:
             nodes = nodes.double()
 
         def build() -> Tensor:
             decay = heat_decay(interpolate_spectrum(nodes, height, width))
-            if blocked is not None:
-                decay = blocked.ordered(decay)
             return decay if dtype == torch.float16 else decay.to(dtype)
 
-        return _kept((height, width, dtype, blocked is None), nodes, build)
+        return _kept((height, width, dtype), nodes, build)
 
 
 class _ContentScale(nn.Module):
