@@ -21,25 +21,20 @@ def in_chunks(function: Callable[..., Tensor], *maps: Tensor) -> Tensor:
     The result is the same either way.
 
     Args:
-        function: of as many tensors (N, C) as there are maps, to one (N, C); row n of its result may depend on row n of
-            its arguments alone.
-        maps: shape (B, H, W, C) each, of one dtype.
+        function: of as many tensors (..., C) as there are maps, to one of the shape of the last; what it makes of a
+            position may depend on that position alone.
+        maps: shape (B, H, W, C) each.
 
     Returns:
-        Shape (B, H, W, C).
+        Shape of the last map.
     """
-    first = maps[0]
-    positions = max(1, _VALUES * torch.get_num_threads() // first.shape[-1])
-    if torch.compiler.is_compiling() or torch.is_grad_enabled() or first.device.type != "cpu":
+    *_, last = maps
+    if torch.compiler.is_compiling() or torch.is_grad_enabled() or last.device.type != "cpu":
         return function(*maps)
+    positions = max(1, _VALUES * torch.get_num_threads() // last.shape[-1])
     rows = [x.reshape(-1, x.shape[-1]) for x in maps]
-    if len(rows[0]) <= positions:
-        return function(*rows).view(*first.shape[:-1], -1)
-    result: Tensor | None = None
-    for start in range(0, len(rows[0]), positions):
-        part = function(*(row[start : start + positions] for row in rows))
-        if result is None:
-            result = part.new_empty(len(rows[0]), part.shape[-1])
-        result[start : start + positions] = part
-    assert result is not None
-    return result.view(*first.shape[:-1], -1)
+    result = torch.empty_like(rows[-1])
+    for start in range(0, len(result), positions):
+        part = slice(start, start + positions)
+        result[part] = function(*(row[part] for row in rows))
+    return result.view(last.shape)

@@ -13,7 +13,7 @@ from vheatir.ops.conductivity import hat_weights
 
 __all__ = ["SpectrumDecay"]
 
-_KEPT: Final = TensorCache(max_bytes=64 * 2**20)
+_KEPT: Final = TensorCache(max_bytes=16 * 2**20)
 
 #: what decays further is as good as nothing, and numbers as small (denormals) would be computed slowly
 _LARGEST_EXPONENT: Final = 46.0  # exp(-46) = 1e-20

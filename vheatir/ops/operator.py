@@ -118,7 +118,10 @@ class HeatConduction2d(nn.Module):
             conducted = heat_conduction(u, self._decay(nodes, u.shape[1], u.shape[2], u.dtype))
         if self.gain is None:
             return conducted
-        return torch.lerp(u, conducted, self.gain.to(u.dtype))
+        gain = self.gain.to(u.dtype)
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return torch.lerp(u, conducted, gain)
+        return torch.lerp(u, conducted, gain, out=conducted)  # one map less
 
     def _conduct_low(self, u: Tensor, nodes: Tensor) -> Tensor:
         """The lowest frequencies of u after conduction, and nothing else."""
