@@ -181,7 +181,9 @@ def test_both_chroma_subsamplings_are_drawn() -> None:
     image = np.ascontiguousarray(data.coffee()[60:92, 130:162])
     clean = torch.from_numpy(image.transpose(2, 0, 1).copy()).expand(200, 3, 32, 32)
     degraded, _, _ = degrade(JpegCompression(30, 30, subsampling=("420", "444")), clean, generator())
-    expected = [torch.from_numpy(encode_jpeg(image, 30, kind).transpose(2, 0, 1).copy()) / 255 for kind in ("420", "444")]
+    expected = [
+        torch.from_numpy(encode_jpeg(image, 30, kind).transpose(2, 0, 1).copy()) / 255 for kind in ("420", "444")
+    ]
     is_first, is_second = (psnr(degraded, kind.expand_as(degraded)) > 60 for kind in expected)
     assert bool((is_first ^ is_second).all())
     assert 70 < int(is_first.sum()) < 130

@@ -62,9 +62,7 @@ def test_trains_saves_by_the_clock_and_resumes(folder: Path, file: Path, monkeyp
     third = torch.load(experiment / "training_states" / "3.state", weights_only=True)
     assert third["iter"] == 3
     assert third["schedulers"][0]["elapsed"] > elapsed[1]
-    weights = [
-        torch.load(experiment / "models" / f"net_g_{step}.pth", weights_only=True)["params"] for step in (2, 3)
-    ]
+    weights = [torch.load(experiment / "models" / f"net_g_{step}.pth", weights_only=True)["params"] for step in (2, 3)]
     assert weights[0].keys() == weights[1].keys()
     assert any(not torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     logs = "".join(path.read_text() for path in experiment.glob("train_*.log"))

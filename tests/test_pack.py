@@ -47,8 +47,9 @@ def test_an_archive_holds_the_same_images_under_the_same_names(folder: Path, tmp
     source, files = open_source([archive]), open_source([folder])
     assert source.names == files.names == NAMES
     for index in range(len(NAMES)):
-        for channels in (1, 3):
-            assert np.array_equal(source.read(index, channels), files.read(index, channels))
+        assert np.array_equal(source.read(index, 3), files.read(index, 3))
+        gray = source.read(index, 1).astype(int) - files.read(index, 1)
+        assert np.abs(gray).max() <= 1  # OpenCV's gray of a PNG file is rounded otherwise
     chosen = source.select([3, 1])
     assert chosen.names == [NAMES[3], NAMES[1]]
     assert np.array_equal(chosen.read(0, 3), files.read(3, 3))
@@ -62,7 +63,7 @@ def test_less_room_means_lower_quality(folder: Path, tmp_path: Path) -> None:
     """The quality is the highest that fits, and what is copied as it is stays as it is."""
     archive, validation = tmp_path / "packed.tar", {"a/coffee.png"}
     previous = LOSSLESS
-    for room in (260_000, 230_000, 215_000):
+    for room in (150_000, 120_000, 112_000):
         packed = pack_images(named(folder), archive, validation=validation, max_bytes=room, halve_above=1)
         assert packed.bytes == archive.stat().st_size <= room
         assert packed.quality < previous

@@ -80,7 +80,7 @@ def pack_images(
     files = [_File(name, path, name in validation, halve_above) for name, path in named]
     listing = "".join(f"{file.name}\n" for file in files if file.is_validation).encode()
     fixed = {file.name: file.path.read_bytes() for file in files if file.is_verbatim}
-    room = max_bytes - _size([listing, *fixed.values()])
+    room = max_bytes - tarfile.RECORDSIZE - _size([listing, *fixed.values()])
     changing = [file for file in files if not file.is_verbatim]
     quality, encoded = _best_fit(changing, room, watch)
     members = fixed | encoded
@@ -162,8 +162,8 @@ def _encode(pixels: Image, quality: int) -> bytes:
 
 
 def _size(members: Iterable[bytes]) -> int:
-    """Bytes of a tar archive at most: headers (three blocks for a long name), whole blocks, and the end."""
-    return 20 * _TAR_BLOCK + sum((3 + -(-len(member) // _TAR_BLOCK)) * _TAR_BLOCK for member in members)
+    """Bytes of members of a tar archive at most: headers (three blocks for a long name) and whole blocks."""
+    return sum((3 + -(-len(member) // _TAR_BLOCK)) * _TAR_BLOCK for member in members)
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
