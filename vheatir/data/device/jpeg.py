@@ -184,8 +184,8 @@ def _halve(planes: Tensor) -> Tensor:
     total = planes.unflatten(-1, (-1, 2)).sum(-1, dtype=torch.int32)
     total = total.unflatten(-2, (-1, 2)).sum(-2, dtype=torch.int32)
     bias = 1 + torch.arange(total.shape[-1], device=planes.device, dtype=torch.int32) % 2
-    pixels: Tensor = (total + bias) >> 2
-    return pixels
+    halved: Tensor = (total + bias) >> 2
+    return halved
 
 
 def _double(planes: Tensor) -> Tensor:
