@@ -108,10 +108,12 @@ def logged_psnr(log: Path) -> float:
 # Whole trainings, in processes of their own
 
 
-def test_resuming_after_a_power_cut_changes_no_bit(folder: Path, repository: Path) -> None:
+@pytest.mark.parametrize("on_device", [False, True], ids=["dataset", "on_device"])
+def test_resuming_after_a_power_cut_changes_no_bit(folder: Path, repository: Path, on_device: bool) -> None:
     """8 steps equal 4 steps, an end without warning, ``--auto_resume``, and 4 steps."""
     for name in ("unbroken", "broken"):
         options = training_options(name=name, train__precision="bf16", train__grad_clip=0.5)
+        options["datasets"]["train"]["on_device"] = on_device
         write_options(folder / f"{name}.yml", options)
     unbroken = run(folder, repository, "-m", "vheatir.train", "-opt", "unbroken.yml")
     assert unbroken.returncode == 0, unbroken.stderr

@@ -37,13 +37,13 @@ _TRAIN: Final = _keys(
 _TRAINING_VAL: Final = _keys("val_freq save_img", "suffix metrics pbar tile tile_overlap")
 _PRETRAINING_VAL: Final = _keys("val_freq save_img", "crop")
 _TEST_VAL: Final = _keys("save_img suffix", "metrics pbar tile tile_overlap")
-_LOGGER: Final = _keys("print_freq save_checkpoint_freq use_tb_logger")
+_LOGGER: Final = _keys("print_freq save_checkpoint_freq use_tb_logger", "save_checkpoint_minutes")
 _DIST_PARAMS: Final = _keys("", "backend port")
 
 _CLEAN_IMAGES: Final = "dataroot_gt dataroots_gt include_list exclude_list cache pin_memory"
 _TRAINING_DATASET: Final = _keys(
     "name type in_chans degradation gt_size use_hflip use_rot seed batch_size_per_gpu num_worker_per_gpu",
-    f"{_CLEAN_IMAGES} prefetch_mode num_prefetch_queue persistent_workers",
+    f"{_CLEAN_IMAGES} on_device prefetch_mode num_prefetch_queue persistent_workers",
 )
 _EVALUATION_DATASET: Final = _keys("name type in_chans degradation", _CLEAN_IMAGES)
 

@@ -196,17 +196,28 @@ def _start_tb_logger(opt: dict[str, Any], *, fresh: bool) -> Any:
 def _training_batches(opt: dict[str, Any], iteration: int) -> Iterator[dict[str, Any]]:
     """Batches without end, continuing after ``iteration`` steps."""
     from vheatir import basicsr_compat as basicsr
+    from vheatir.data.device import DeviceBatches
     from vheatir.data.sampler import EndlessSampler
 
     dataset_opt = opt["datasets"]["train"]
     dataset = basicsr.build_dataset(dataset_opt)
+    logging.getLogger("basicsr").info(f"{len(dataset)} training images in {dataset_opt['name']}.")
+    if dataset_opt.get("on_device", False):
+        return DeviceBatches(
+            dataset.source,
+            dataset_opt,
+            dataset.degradation,
+            device="cpu" if opt["num_gpu"] == 0 else "cuda",
+            batch_size=dataset_opt["batch_size_per_gpu"] * (1 if opt["dist"] else max(1, opt["num_gpu"])),
+            start=iteration,
+            rank=opt["rank"],
+        )
     processes = opt["world_size"] if opt["dist"] else max(1, opt["num_gpu"])
     seen = iteration * dataset_opt["batch_size_per_gpu"] * processes
     sampler = EndlessSampler(start=seen, rank=opt["rank"], world_size=opt["world_size"])
     loader = basicsr.build_dataloader(
         dataset, dataset_opt, num_gpu=opt["num_gpu"], dist=opt["dist"], sampler=sampler, seed=opt["manual_seed"]
     )
-    logging.getLogger("basicsr").info(f"{len(dataset)} training images in {dataset_opt['name']}.")
     return iter(loader)
 
 
@@ -217,6 +228,7 @@ def _run(run: Training) -> None:
     opt, model = run.opt, run.model
     total_iter = int(opt["train"]["total_iter"])
     timer, start = AvgTimer(), time.monotonic()
+    saved_at, minutes = start, opt["logger"].get("save_checkpoint_minutes")
     while run.iteration < total_iter and not model.out_of_time:
         run.iteration += 1
         data_time = step(run)
@@ -224,8 +236,10 @@ def _run(run: Training) -> None:
         is_last = run.iteration == total_iter or model.out_of_time
         if run.iteration % opt["logger"]["print_freq"] == 0:
             _log(run, timer.get_avg_time(), data_time)
-        if is_last or run.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
+        is_due = minutes is not None and time.monotonic() - saved_at >= 60 * minutes
+        if is_last or is_due or run.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
             model.save(0, run.iteration)
+            saved_at = time.monotonic()
         if opt.get("val") is not None and (is_last or run.iteration % opt["val"]["val_freq"] == 0):
             _validate(run)
         timer.start()

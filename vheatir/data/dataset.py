@@ -38,7 +38,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
 
     Options (keys of a BasicSR dataset section):
 
-    * ``dataroot_gt``: a folder or an LMDB (``*.lmdb``); or ``dataroots_gt``: a list of them.
+    * ``dataroot_gt``: a folder, an LMDB (``*.lmdb``) or an archive (``*.tar``); or ``dataroots_gt``: a list of them.
     * ``include_list``, ``exclude_list``: text files of image names, one ``folder/file`` a line.
     * ``in_chans``: 1 (gray) or 3 (RGB).
     * ``degradation``: ``type: noise`` with ``sigma: [low, high]``, or with ``sigmas``, a list to choose from; or
@@ -47,6 +47,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
       ``quality`` are numbers.
     * ``gt_size``: side of the square training crop in pixels.
     * ``cache``: decode every image once and keep it in memory as 8-bit values.
+    * ``on_device``: training batches are made on the GPU instead, by :class:`~vheatir.data.device.DeviceBatches`.
     * ``use_hflip``, ``use_rot``: flips, and rotations by 90 degrees.
     * ``seed``: of the training draws.
 
@@ -64,7 +65,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
         selected = _select(open_source(_roots(opt)), opt)
         self.source = CachedSource(selected) if opt.get("cache", False) else selected
         if opt["phase"] == "train":
-            self._degradation = _training_degradation(opt["degradation"])
+            self.degradation = _training_degradation(opt["degradation"])
             images = (self.source.read(index, self.channels) for index in range(len(self.source.names)))
             self._areas = np.cumsum([image.size for image in images])
 
@@ -77,9 +78,9 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     def _training_item(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.opt["seed"], number))
         index = int(np.searchsorted(self._areas, rng.integers(self._areas[-1]), side="right"))
-        crop = _random_crop(self.source.read(index, self.channels), self.opt["gt_size"] + self._degradation.margin, rng)
+        crop = _random_crop(self.source.read(index, self.channels), self.opt["gt_size"] + self.degradation.margin, rng)
         crop = _augment(crop, self.opt["use_hflip"], self.opt["use_rot"], rng)
-        degraded, clean, level = self._degradation(crop, rng)
+        degraded, clean, level = self.degradation(crop, rng)
         return self._item(degraded, clean, level, index)
 
     def _evaluation_item(self, index: int) -> dict[str, Any]:

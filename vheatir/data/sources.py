@@ -1,7 +1,8 @@
-"""Clean images by number, from folders of files or from an LMDB in BasicSR's layout."""
+"""Clean images by number, from folders of files, from a tar archive or from an LMDB in BasicSR's layout."""
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ __all__ = [
     "FolderSource",
     "ImageSource",
     "LmdbSource",
+    "TarSource",
     "find_images",
     "open_source",
     "read_name_list",
@@ -93,6 +95,42 @@ class LmdbSource:
         return LmdbSource(self.root, [self.names[index] for index in keep])
 
 
+class TarSource:
+    """Encoded images in an uncompressed tar archive, as ``datasets/pack.py`` writes them.
+
+    A member is called by its own name, whatever format it holds; other members are passed over.
+
+    Args:
+        path: the archive.
+        names: which of its images to use, in order; all of them if None.
+
+    Raises:
+        OSError: if the file is no uncompressed tar archive, or is cut short.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
+        self.path = path
+        try:
+            with tarfile.open(path, "r:") as archive:
+                members = [member for member in archive.getmembers() if member.isfile()]
+        except tarfile.TarError as error:
+            raise OSError(f"{path} is not a whole, uncompressed tar archive: pack the images again.") from error
+        images = [member for member in members if Path(member.name).suffix.lower() in IMAGE_SUFFIXES]
+        self._places = {member.name: (member.offset_data, member.size) for member in images}
+        self.names: Sequence[str] = list(self._places) if names is None else list(names)
+
+    def read(self, index: int, channels: int) -> Image:
+        name = self.names[index]
+        offset, size = self._places[name]
+        with self.path.open("rb") as file:  # opened each time, so that processes may share the source
+            file.seek(offset)
+            encoded = file.read(size)
+        return _decode(np.frombuffer(encoded, dtype=np.uint8), channels, f"{self.path}:{name}")
+
+    def select(self, keep: Sequence[int]) -> TarSource:
+        return TarSource(self.path, [self.names[index] for index in keep])
+
+
 class CachedSource:
     """Another source, of which every image is decoded once and kept in memory.
 
@@ -132,10 +170,10 @@ class _ChainedSource:
 
 
 def open_source(roots: Sequence[str | Path]) -> ImageSource:
-    """Open folders (searched recursively) and LMDBs as one source of images.
+    """Open folders (searched recursively), tar archives and LMDBs as one source of images.
 
     Args:
-        roots: paths; one ending in ``.lmdb`` is a database, any other a folder.
+        roots: paths; one ending in ``.lmdb`` is a database, one ending in ``.tar`` an archive, any other a folder.
 
     Raises:
         FileNotFoundError: if a path does not exist or holds no image.
@@ -146,11 +184,17 @@ def open_source(roots: Sequence[str | Path]) -> ImageSource:
             raise FileNotFoundError(
                 f"The image folder {root} does not exist: see datasets/README.md, or change dataroot_gt."
             )
-        part: ImageSource = LmdbSource(root) if root.suffix == ".lmdb" else FolderSource(find_images(root))
+        part = _open_root(root)
         if not part.names:
             raise FileNotFoundError(f"{root} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
         parts.append(part)
     return parts[0] if len(parts) == 1 else _ChainedSource(parts)
+
+
+def _open_root(root: Path) -> ImageSource:
+    if root.suffix == ".lmdb":
+        return LmdbSource(root)
+    return TarSource(root) if root.suffix == ".tar" else FolderSource(find_images(root))
 
 
 def find_images(folder: Path) -> list[Path]:
