@@ -21,11 +21,11 @@ CONFIGS: Final[dict[str, dict[str, object]]] = {
     # the size of SwinIR's lightweight model, at full resolution
     "light": {"embed_dim": 60, "depths": [6, 6, 6, 6], "downscale": 1},
     # what ships: a quarter of the positions, and a quarter of the channels conduct
-    "fast": {"embed_dim": 48, "depths": [3, 3, 3], "downscale": 2, "heat_ratio": 0.25, "k_min": 0.5, "k_max": 500.0},
+    "fast": {"embed_dim": 64, "depths": [4, 4, 4], "downscale": 2, "heat_ratio": 0.25, "k_min": 0.5, "k_max": 500.0},
 }
 
-#: what differs for colour: pixel-unshuffle by 2 folds twelve channels into the width there, not four
-_OF_COLOR: Final[dict[str, dict[str, object]]] = {"fast": {"embed_dim": 64}}
+#: what differs for colour: the weights that ship for it are of an earlier, shallower network
+_OF_COLOR: Final[dict[str, dict[str, object]]] = {"fast": {"depths": [3, 3, 3]}}
 
 
 def configuration(name: str, in_chans: int) -> dict[str, object]:
