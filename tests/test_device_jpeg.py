@@ -22,7 +22,7 @@ def to_tensor(image: NDArray[np.uint8]) -> Tensor:
 
 
 def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-    error = np.mean((one.astype(np.float64) - other) ** 2)
+    error = float(np.mean((one.astype(np.float64) - other) ** 2))
     return float(10 * np.log10(255**2 / max(error, 1e-10)))
 
 
