@@ -329,10 +329,12 @@ def test_weights_files_hold_the_mixer(mixer: MixerName, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_bundled_weights_are_heat_without_being_told(task: Any) -> None:
+def test_bundled_weights_are_heat_told_or_not(task: Any) -> None:
+    """Files from before there was a choice do not name their mixer."""
     loaded, header = load_weights(weights_path(task))
-    assert "mixer" not in header.arch
-    assert loaded.hyper_parameters["mixer"] == "heat"
+    assert header.arch.get("mixer", "heat") == loaded.hyper_parameters["mixer"] == "heat"
+    untold = VHeatIR(**{key: value for key, value in header.arch.items() if key != "mixer"})  # type: ignore[arg-type]
+    untold.load_state_dict(loaded.state_dict())
 
 
 def test_identity_hands_on_what_it_is_given() -> None:

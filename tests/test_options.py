@@ -124,7 +124,8 @@ def test_unknown_key_like_no_other() -> None:
     options = training_options(logger__xyz=1)
     fails(
         options,
-        "Unknown key xyz in the section logger: known are print_freq, save_checkpoint_freq, use_tb_logger.",
+        "Unknown key xyz in the section logger: known are "
+        "print_freq, save_checkpoint_freq, save_checkpoint_minutes, use_tb_logger.",
     )
 
 
