@@ -134,7 +134,7 @@ def test_joints_do_not_show_with_the_bundled_weights(task: Task, level: float) -
         noise = np.random.default_rng(0).normal(0, level / 255, clean.shape)
         degraded = (clean / 255 + noise).astype(np.float32)
     else:
-        degraded = encode_jpeg(clean, int(level)).astype(np.float32) / 255
+        degraded = (encode_jpeg(clean, int(level)) / 255).astype(np.float32)
     degradation = task.split("-")[0]
     given = {"sigma" if degradation == "denoise" else "quality": level}
     whole, tiled = (
