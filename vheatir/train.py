@@ -99,6 +99,16 @@ def train(root: Path) -> None:
         if run.tb_logger is not None:
             run.tb_logger.close()
     logging.getLogger("basicsr").info(f"End of training after {run.iteration:,d} iterations.")
+    _leave_group()
+
+
+def _leave_group() -> None:
+    """End distributed training in all processes together: one that exits early aborts another that still listens."""
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def prepare(root: Path) -> Training:
