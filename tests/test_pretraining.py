@@ -19,6 +19,7 @@ from torch import Tensor
 from training_options import (
     HAS_BASICSR,
     TINY_NETWORK,
+    change_options,
     forget_basicsr_logger,
     training_options,
     write_options,
@@ -51,13 +52,7 @@ def pretraining_options(**changes: Any) -> dict[str, Any]:
     options["path"] = {"pretrain_network_g": None, "resume_state": None}
     options["train"]["pixel_opt"] = {"type": "MSELoss"}
     options["val"] = {"val_freq": 4, "save_img": False, "crop": 16}
-    for path, value in changes.items():
-        *sections, key = path.split("__")
-        section = options
-        for name in sections:
-            section = section[name]
-        section[key] = value
-    return options
+    return change_options(options, changes)
 
 
 def network(**changes: Any) -> QBHeat:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,11 @@ _OPTIONS: dict[str, Any] = {
 def training_options(**changes: Any) -> dict[str, Any]:
     """Options of a training of 8 steps; a change is named by its keys, joined by two underscores."""
     options = copy.deepcopy(_OPTIONS)
+    return change_options(options, changes)
+
+
+def change_options(options: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Set keys of the options, each named by its sections and itself, joined by two underscores; returns them."""
     for path, value in changes.items():
         *sections, key = path.split("__")
         section = options

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-__all__ = ["TensorCache"]
+__all__ = ["TensorCache", "fingerprint"]
 
 #: refusals in a row after which what is kept counts as no longer used: more than a network has blocks
 _PATIENCE: Final = 100
@@ -92,3 +92,8 @@ class TensorCache:
             while self._bytes > self.max_bytes:
                 _, oldest = self._entries.popitem(last=False)
                 self._bytes -= oldest.nbytes
+
+
+def fingerprint(values: Tensor) -> bytes:
+    """The values themselves, to be part of a key: assignment to a weight's ``.data`` leaves no other trace."""
+    return values.cpu().numpy().tobytes()

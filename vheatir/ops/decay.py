@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from vheatir.ops.cache import TensorCache
+from vheatir.ops.cache import TensorCache, fingerprint
 from vheatir.ops.conductivity import hat_weights
 
 __all__ = ["SpectrumDecay"]
@@ -29,19 +30,30 @@ class SpectrumDecay:
     """
 
     def __init__(self, nodes: Tensor, rows: Tensor, columns: Tensor) -> None:
-        resolution = nodes.shape[0] - 1
-        self._channels = nodes.shape[-1]
-        # k is bilinear in the frequencies: the rows' share is small and made now, the columns' is one product later
-        weights = hat_weights(len(rows), len(rows), resolution, nodes.dtype, nodes.device)[rows]
-        self._at_rows = (weights @ nodes.flatten(1)).unflatten(1, nodes.shape[1:]).transpose(0, 1).contiguous()
-        self._weights = hat_weights(len(columns), len(columns), resolution, nodes.dtype, nodes.device)[columns]
-        self._squared_rows, self._squared_columns = (
-            (order.to(nodes.dtype) * (math.pi / len(order))).square() for order in (rows, columns)
-        )
-        # the values themselves are the key: weights may be replaced by assignment to .data, which leaves no trace
-        key = (len(rows), len(columns), nodes.dtype, nodes.shape, nodes.numpy().tobytes())
-        nbytes = len(rows) * len(columns) * self._channels * nodes.element_size()
+        self._nodes, self._rows, self._columns = nodes, rows, columns
+        nbytes = len(rows) * len(columns) * nodes.shape[-1] * nodes.element_size()
+        key = (len(rows), len(columns), nodes.dtype, nodes.shape, fingerprint(nodes))
         self._kept = _KEPT.get_if_room(key, nbytes, self._build)
+
+    @cached_property
+    def _at_rows(self) -> Tensor:
+        """k at the rows' frequencies and the grid's columns, (R + 1, H, C): small, made once; k is bilinear."""
+        along = _weights(self._nodes, self._rows) @ self._nodes.flatten(1)
+        at_rows: Tensor = along.unflatten(1, self._nodes.shape[1:]).transpose(0, 1).contiguous()
+        return at_rows
+
+    @cached_property
+    def _at_columns(self) -> Tensor:
+        """Weights that read k at the columns' frequencies, (W, R + 1)."""
+        return _weights(self._nodes, self._columns)
+
+    @cached_property
+    def _squared(self) -> tuple[Tensor, Tensor]:
+        """Squares of the rows' and of the columns' frequencies in radians a pixel, (H,) and (W,)."""
+        rows, columns = (
+            (order.to(self._nodes.dtype) * (math.pi / len(order))).square() for order in (self._rows, self._columns)
+        )
+        return rows, columns
 
     def apply(self, spectrum: Tensor, first: int, scratch: Tensor) -> None:
         """Multiply rows of the spectrum by their decay, in place.
@@ -58,13 +70,19 @@ class SpectrumDecay:
             spectrum.mul_(scratch)
 
     def _build(self) -> Tensor:
-        decay: Tensor = self._at_rows.new_empty(len(self._squared_columns), len(self._squared_rows), self._channels)
+        shape = (len(self._columns), len(self._rows), self._nodes.shape[-1])
+        decay = torch.empty(shape, dtype=self._nodes.dtype, device=self._nodes.device)
         self._compute(0, decay)
         return decay
 
     def _compute(self, first: int, out: Tensor) -> None:
         """Decay of the rows from ``first`` on, into ``out`` (W, h, C)."""
         last = first + out.shape[1]
-        torch.mm(self._weights, self._at_rows[:, first:last].flatten(1), out=out.view(len(out), -1))
-        squared = self._squared_columns[:, None] + self._squared_rows[first:last]
+        torch.mm(self._at_columns, self._at_rows[:, first:last].flatten(1), out=out.view(len(out), -1))
+        rows, columns = self._squared
+        squared = columns[:, None] + rows[first:last]
         out.mul_(squared[:, :, None]).clamp_(max=_LARGEST_EXPONENT).neg_().exp_()
+
+
+def _weights(nodes: Tensor, order: Tensor) -> Tensor:
+    return hat_weights(len(order), len(order), nodes.shape[0] - 1, nodes.dtype, nodes.device)[order]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.ops.blocked import blocked_conduction
-from vheatir.ops.cache import TensorCache
+from vheatir.ops.cache import TensorCache, fingerprint
 from vheatir.ops.conductivity import Conductivity, interpolate_spectrum
 from vheatir.ops.heat import heat_conduction, heat_decay
 from vheatir.ops.precision import as_autocast, autocast_off
@@ -199,9 +199,4 @@ def _kept(key: Hashable, nodes: Tensor, build: Callable[[], Tensor]) -> Tensor:
     """The decay of these conductivities, built, or found from an earlier call in inference."""
     if torch.compiler.is_compiling() or torch.is_grad_enabled() or nodes.shape[0] > 1 or nodes.is_meta:
         return build()
-    # the values themselves are the key: weights may be replaced by assignment to .data, which leaves no trace
-    return _DECAYS.get((key, nodes.dtype, nodes.device, nodes.shape, _fingerprint(nodes)), build)
-
-
-def _fingerprint(nodes: Tensor) -> bytes:
-    return nodes.cpu().numpy().tobytes()
+    return _DECAYS.get((key, nodes.dtype, nodes.device, nodes.shape, fingerprint(nodes)), build)
