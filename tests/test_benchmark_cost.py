@@ -87,14 +87,15 @@ def test_multiply_adds_of_swinir_by_hand() -> None:
 # references
 
 
-def test_the_dense_reference_is_the_formula() -> None:
+@pytest.mark.parametrize("convolve", [True, False])
+def test_the_dense_reference_is_the_formula(convolve: bool) -> None:
     height, width = 7, 12
     torch.manual_seed(0)
     heat = Heat(3).double()
     nn.init.normal_(heat.embedding.weight)
     u = torch.randn(2, height, width, 3, dtype=torch.float64)
     with torch.no_grad():
-        conducted = DenseHeat(heat, height, width).double()(u).numpy()
+        conducted = DenseHeat(heat, height, width, convolve=convolve).double()(u).numpy()
         nodes = nn.functional.softplus(heat.operator.conductivity.linear(heat.embedding.weight)).numpy()
     resolution = nodes.shape[0] - 1
     k = np.empty((height, width, 3))
@@ -110,8 +111,9 @@ def test_the_dense_reference_is_the_formula() -> None:
     assert np.allclose(conducted, scipy.fft.idctn(spectrum, axes=(1, 2), norm="ortho"), atol=1e-12)
 
 
-def test_ours_and_the_dense_products_agree() -> None:
-    ours, dense = ROWS["heat"].build(24, CPU)(), ROWS["heat-dense"].build(24, CPU)()
+@pytest.mark.parametrize("row", ["heat-dense", "heat-matmul"])
+def test_ours_and_the_dense_products_agree(row: str) -> None:
+    ours, dense = ROWS["heat"].build(24, CPU)(), ROWS[row].build(24, CPU)()
     assert ours.shape == (1, 24, 24, 60)
     assert float((ours - dense).abs().max() / dense.abs().max()) < 1e-5
 
@@ -415,7 +417,7 @@ def test_bf16_training_runs_and_keeps_float32_weights(monkeypatch: pytest.Monkey
 
 
 def test_the_lone_operator_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vheatir.benchmark.cost.training.ROWS", {"heat": HeatRow("", dense=False)})
+    monkeypatch.setattr("vheatir.benchmark.cost.training.ROWS", {"heat": HeatRow("", products="ours")})
     with pytest.raises(CostError, match="heat is no network"):
         training_step("heat", training_plan())
 

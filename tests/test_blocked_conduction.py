@@ -35,6 +35,11 @@ def _inverse(plan: HalvedCosine, spectrum: torch.Tensor) -> torch.Tensor:
     return x
 
 
+def _blocked(height: int, width: int, *, block: int) -> BlockedConduction:
+    rows, columns = (plan_transform(size, leaf=4, dtype=torch.float64, device=CPU) for size in (height, width))
+    return BlockedConduction(rows, columns, block)
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 6, 7, 8, 12, 20, 64, 100, 256])
 @pytest.mark.parametrize("leaf", [1, 2, 5, 16, 512])
 def test_halved_transforms_are_the_cosine_transform(size: int, leaf: int) -> None:
@@ -79,10 +84,50 @@ def test_blocks_give_the_same_temperatures(
     u = random_map(2, height, width, 5, dtype=torch.float64)
     nodes = torch.rand(images, 4, 4, 5, dtype=torch.float64) * 3
     expected = heat_conduction(u, heat_decay(interpolate_spectrum(nodes, height, width)))
-    rows, columns = (plan_transform(size, leaf=4, dtype=u.dtype, device=CPU) for size in (height, width))
-    blocked = BlockedConduction(rows, columns, block)
+    blocked = _blocked(height, width, block=block)
     for _ in range(2):
         torch.testing.assert_close(blocked.conduct(u, nodes), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_step_is_part_of_the_decay(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """u + g (heat(u) - u) for two gains in turn, so that what is kept must know them apart."""
+    monkeypatch.setattr(decay, "_KEPT", TensorCache(max_bytes=10**6 if kept else 0))
+    u = random_map(1, 20, 12, 3, dtype=torch.float64)
+    nodes = torch.rand(1, 4, 4, 3, dtype=torch.float64) * 3
+    heated = heat_conduction(u, heat_decay(interpolate_spectrum(nodes, 20, 12)))
+    blocked = _blocked(20, 12, block=100)
+    for gain in (torch.tensor([0.0, 0.3, -0.7]), torch.tensor([1.0, 0.1, 2.0])):
+        expected = u + gain.double() * (heated - u)
+        torch.testing.assert_close(blocked.conduct(u, nodes, gain.double()), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("block", [1, 100, 10**6])
+def test_conduction_in_place_on_some_channels_of_a_map(block: int) -> None:
+    whole = random_map(2, 20, 12, 7, dtype=torch.float64)
+    before = whole.clone()
+    nodes = torch.rand(2, 4, 4, 3, dtype=torch.float64) * 3
+    blocked = _blocked(20, 12, block=block)
+    part = whole[..., 2:5]
+    expected = blocked.conduct(part.clone(), nodes)
+    assert blocked.conduct(part, nodes, out=part) is part
+    torch.testing.assert_close(whole[..., 2:5], expected, rtol=0, atol=1e-13)
+    assert torch.equal(whole[..., :2], before[..., :2])
+    assert torch.equal(whole[..., 5:], before[..., 5:])
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": True}, {"window": 100}, {"spectrum_ratio": 0.5}])
+def test_temperatures_are_overwritten_on_demand_alone(options: dict[str, bool | int | float]) -> None:
+    torch.manual_seed(0)
+    operator = HeatConduction2d(4, embedding_channels=3, k_min=0.05, k_max=50.0, **options)  # type: ignore[arg-type]
+    embedding = torch.randn(5, 5, 3)
+    u = random_map(1, 80, 70, 4, dtype=torch.float32)
+    before = u.clone()
+    with torch.no_grad():
+        expected = operator(u, embedding)
+        assert torch.equal(u, before)
+        torch.testing.assert_close(operator.conduct(u, embedding, overwrite=True), expected, rtol=0, atol=1e-6)
+    operator.conduct(before, embedding, overwrite=True).sum().backward()  # with gradients nothing is overwritten
 
 
 def test_a_decay_without_end_is_no_danger() -> None:

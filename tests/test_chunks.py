@@ -37,6 +37,30 @@ def test_maps_that_do_not_lie_in_order_are_read_right(monkeypatch: pytest.Monkey
         assert torch.equal(in_chunks(lambda rows: 2 * rows, x), expected)
 
 
+@pytest.mark.parametrize("which", [0, 1, None])
+def test_a_map_that_is_no_longer_needed_takes_the_result(which: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is read: every position is read before it is written."""
+    monkeypatch.setattr(chunks, "_VALUES", 8)
+    maps = [random_map(1, 6, 4, 3, dtype=torch.float32) for _ in range(2)]
+    spare = torch.full_like(maps[0], torch.nan) if which is None else maps[which]
+    expected = 2 * maps[0] + maps[1]
+    with torch.no_grad():
+        result = in_chunks(lambda a, b: 2 * a + b, *maps, out=spare)
+    assert result is spare
+    assert torch.equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    "spare", [torch.zeros(1, 4, 6, 3).permute(0, 2, 1, 3), torch.zeros(1, 6, 4, 3, dtype=torch.bfloat16)]
+)
+def test_a_map_of_another_kind_does_not(spare: Tensor) -> None:
+    x = random_map(1, 6, 4, 3, dtype=torch.float32)
+    with torch.no_grad():
+        result = in_chunks(lambda rows: 2 * rows, x, out=spare)
+    assert torch.equal(result, 2 * x)
+    assert not spare.any()
+
+
 def test_gradients_go_through_the_whole_map(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "_VALUES", 1)
     x = random_map(1, 3, 3, 2, dtype=torch.float64).requires_grad_()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ import vheatir.train
 from vheatir import basicsr_compat
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.data.sampler import EndlessSampler
+from vheatir.interrupt import stop_on_signals
 
 # ends the process as a power cut would, right behind the training state of step 4
 POWER_CUT = """
@@ -138,6 +140,44 @@ def test_resuming_after_a_power_cut_changes_no_bit(folder: Path, repository: Pat
     assert rates == pytest.approx([0.01 * (1 + np.cos(np.pi * 7 / 8)) / 2])
     losses = re.findall(r"iter: +(\d+),.*l_pix: (\S+)", unbroken.stderr)
     assert losses[4:] == re.findall(r"iter: +(\d+),.*l_pix: (\S+)", resumed.stderr)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_saves_the_step_at_hand(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Ctrl-C in the third of 8 steps, and ``--auto_resume``: no bit is different."""
+    for name in ("unbroken", "broken"):
+        write_options(folder / f"{name}.yml", training_options(name=name))
+    assert main(monkeypatch, vheatir.train, "-opt", "unbroken.yml") == 0
+    step, before = vheatir.train.step, signal.getsignal(number)
+
+    def interrupted(run: vheatir.train.Training) -> float:
+        if run.iteration == 3:
+            signal.raise_signal(number)
+        return step(run)
+
+    monkeypatch.setattr(vheatir.train, "step", interrupted)
+    assert main(monkeypatch, vheatir.train, "-opt", "broken.yml") == 128 + number
+    assert signal.getsignal(number) is before
+    experiment = folder / "experiments" / "broken"
+    assert {path.name for path in experiment.rglob("*.*") if path.suffix in (".pth", ".state")} == {
+        "net_g_3.pth",
+        "3.state",
+    }
+    monkeypatch.setattr(vheatir.train, "step", step)
+    assert main(monkeypatch, vheatir.train, "-opt", "broken.yml", "--auto_resume") == 0
+    weights = [load(folder / "experiments" / name / "models" / "net_g_8.pth") for name in ("unbroken", "broken")]
+    assert same(*weights)
+
+
+def test_a_second_ctrl_c_stops_at_once() -> None:
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop
+        assert stop.exit_code == 130
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_smoke_training_denoises(tmp_path: Path, repository: Path) -> None:

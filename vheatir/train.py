@@ -17,13 +17,14 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vheatir.allocator import keep_freed_memory
+from vheatir.interrupt import StopRequest, stop_on_signals
 from vheatir.options import OptionError, check_options, force_options, read_options
 
 __all__ = ["Training", "main", "prepare", "run_command", "step", "train"]
@@ -39,11 +40,10 @@ def run_command(check: Callable[[Mapping[str, Any]], None]) -> int:
     try:
         check_command_line(check)
         keep_freed_memory()
-        train(Path.cwd())
+        return train(Path.cwd())
     except (OptionError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    return 0
 
 
 def check_command_line(check: Callable[[Mapping[str, Any]], None]) -> None:
@@ -90,16 +90,26 @@ def _check_devices(num_gpu: object) -> None:
         raise OptionError(f"num_gpu is auto or a number up to {available}, the GPUs of this machine, not {num_gpu}.")
 
 
-def train(root: Path) -> None:
-    """Train as the command line says, below ``root``: ``experiments/<name>`` and ``tb_logger/<name>``."""
+def train(root: Path) -> int:
+    """Train as the command line says, below ``root``: ``experiments/<name>`` and ``tb_logger/<name>``.
+
+    Ctrl-C or SIGTERM ends it after the step at hand, with a checkpoint to resume from. Processes that train together
+    stop at once instead: they would have to agree on the step.
+
+    Returns:
+        The exit code: 0, or 128 and the number of the signal that ended it.
+    """
     run = prepare(root)
     try:
-        _run(run)
+        with nullcontext(StopRequest()) if run.opt["dist"] else stop_on_signals() as stop:
+            _run(run, stop)
     finally:
         if run.tb_logger is not None:
             run.tb_logger.close()
-    logging.getLogger("basicsr").info(f"End of training after {run.iteration:,d} iterations.")
+    reason = "interrupted: --auto_resume goes on" if stop else "complete"
+    logging.getLogger("basicsr").info(f"End of training after {run.iteration:,d} iterations, {reason}.")
     _leave_group()
+    return stop.exit_code
 
 
 def _leave_group() -> None:
@@ -231,15 +241,18 @@ def _training_batches(opt: dict[str, Any], iteration: int) -> Iterator[dict[str,
     return iter(loader)
 
 
-def _run(run: Training) -> None:
-    """Train until ``total_iter`` or until the schedule's time is used up; the last step is saved and validated."""
+def _run(run: Training, stop: StopRequest) -> None:
+    """Train until ``total_iter`` or until the schedule's time is used up; the last step is saved and validated.
+
+    A stop that is asked for saves the step at hand, and leaves what only a complete training makes.
+    """
     from vheatir.basicsr_compat import AvgTimer
 
     opt, model = run.opt, run.model
     total_iter = int(opt["train"]["total_iter"])
     timer, start = AvgTimer(), time.monotonic()
-    saved_at, minutes = start, opt["logger"].get("save_checkpoint_minutes")
-    while run.iteration < total_iter and not model.out_of_time:
+    saved_at, saved, minutes = start, run.iteration, opt["logger"].get("save_checkpoint_minutes")
+    while run.iteration < total_iter and not model.out_of_time and not stop:
         run.iteration += 1
         data_time = step(run)
         timer.record()
@@ -249,11 +262,14 @@ def _run(run: Training) -> None:
         is_due = minutes is not None and time.monotonic() - saved_at >= 60 * minutes
         if is_last or is_due or run.iteration % opt["logger"]["save_checkpoint_freq"] == 0:
             model.save(0, run.iteration)
-            saved_at = time.monotonic()
+            saved_at, saved = time.monotonic(), run.iteration
         if opt.get("val") is not None and (is_last or run.iteration % opt["val"]["val_freq"] == 0):
             _validate(run)
         timer.start()
-    model.save(-1, -1)
+    if run.iteration == total_iter or model.out_of_time:
+        model.save(-1, -1)
+    elif saved != run.iteration:
+        model.save(0, run.iteration)
     logging.getLogger("basicsr").info(f"Trained for {time.monotonic() - start:.0f} s in this run.")
 
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from vheatir.ops import Linear
+
 __all__ = ["MlpKind", "make_mlp"]
 
 MlpKind = Literal["mlp", "refinement"]
@@ -27,9 +29,9 @@ def make_mlp(kind: MlpKind, dim: int, hidden: int) -> nn.Sequential:
         ValueError: if there is no such kind.
     """
     if kind == "mlp":
-        return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+        return nn.Sequential(Linear(dim, hidden), nn.GELU(), Linear(hidden, dim))
     if kind == "refinement":
-        return nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), _DepthwiseConv(hidden), nn.Linear(hidden, dim))
+        return nn.Sequential(Linear(dim, hidden), nn.GELU(), _DepthwiseConv(hidden), Linear(hidden, dim))
     raise ValueError(f'mlp is "mlp" or "refinement", not {kind!r}.')
 
 

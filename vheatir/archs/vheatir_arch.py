@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from vheatir.archs.mixers import MixerName, MixerOptions, StepKind, TokenMixer, make_mixer
 from vheatir.archs.mlp import MlpKind, make_mlp
-from vheatir.ops import FrequencyValueEmbedding, extend_by_edges, in_chunks, take_inner
+from vheatir.ops import FrequencyValueEmbedding, Linear, add_into, extend_by_edges, in_chunks, take_inner
 
 __all__ = ["Block", "GatedBranch", "ResidualGroup", "VHeatIR"]
 
@@ -46,12 +46,12 @@ class GatedBranch(nn.Module):
         super().__init__()
         self.local = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         # two products rather than one split in two: contiguous halves make the gate several times faster on a CPU
-        self.value = nn.Linear(dim, dim)
-        self.gate = nn.Linear(dim, dim) if gate else None
+        self.value = Linear(dim, dim)
+        self.gate = Linear(dim, dim) if gate else None
         self._mixer_name = options.mixer  # its weights are stored under its own name
         self.add_module(options.mixer, make_mixer(dim, options, shifted=shifted))
         self.norm = nn.LayerNorm(dim) if output_norm else nn.Identity()
-        self.project = nn.Linear(dim, dim)
+        self.project = Linear(dim, dim)
 
     @property
     def mixer(self) -> TokenMixer:
@@ -65,10 +65,11 @@ class GatedBranch(nn.Module):
     def mix(self, x: Tensor, embedding: Tensor | None, level: Tensor | None) -> tuple[Tensor, Tensor]:
         """What looks beyond single positions: the filtered input and what the mixer makes of it.
 
-        x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> both (B, H, W, C).
+        x (B, H, W, C), which outside of autograd may be overwritten; embedding (R + 1, R + 1, E) or None; level (B,) or
+        None -> both (B, H, W, C), and nobody else's.
         """
-        x = self.local(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return x, self.mixer(self.value(x), embedding, level)
+        local = self.local(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return local, self.mixer(in_chunks(self.value, local, out=x), embedding, level)
 
     def gated(self, x: Tensor, mixed: Tensor) -> Tensor:
         """The rest, position by position: both results of :meth:`mix`, (..., C) -> (..., C)."""
@@ -95,12 +96,17 @@ class Block(nn.Module):
         self.mlp = make_mlp(mlp, dim, round(dim * mlp_ratio))
         self._pointwise = mlp == "mlp"
 
-    def forward(self, x: Tensor, embedding: Tensor | None, level: Tensor | None) -> Tensor:
-        """x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> (B, H, W, C)."""
-        local, mixed = self.branch.mix(self.norm1(x), embedding, level)
+    def forward(
+        self, x: Tensor, embedding: Tensor | None, level: Tensor | None, *, spare: Tensor | None = None
+    ) -> Tensor:
+        """x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> (B, H, W, C).
+
+        ``spare`` is a map of that shape that is no longer needed, and may be where the result is written.
+        """
+        local, mixed = self.branch.mix(in_chunks(self.norm1, x, out=spare), embedding, level)
         if self._pointwise:
-            return in_chunks(lambda *maps: self._refine(self._add_branch(*maps)), x, local, mixed)
-        return self._refine(in_chunks(self._add_branch, x, local, mixed))
+            return in_chunks(lambda *maps: self._refine(self._add_branch(*maps)), x, local, mixed, out=mixed)
+        return self._refine(in_chunks(self._add_branch, x, local, mixed, out=mixed))
 
     def _add_branch(self, x: Tensor, local: Tensor, mixed: Tensor) -> Tensor:
         return x + self.branch.gated(local, mixed)
@@ -133,10 +139,12 @@ class ResidualGroup(nn.Module):
         """x (B, C, H, W), level (B,) or None -> (B, C, H, W)."""
         embedding = None if self.embedding is None else self.embedding()
         y = x.permute(0, 2, 3, 1)
-        for block in self.blocks:
-            y = block(y, embedding, level)
-        output: Tensor = x + self.conv(y.permute(0, 3, 1, 2))
-        return output
+        spare: Tensor | None = None  # large maps are not asked for again and again: the system would clear each anew
+        for index, block in enumerate(self.blocks):
+            before, y = y, block(y, embedding, level, spare=spare)
+            spare = before if index > 0 else None
+            del before
+        return add_into(self.conv(y.permute(0, 3, 1, 2)), x)
 
 
 class VHeatIR(nn.Module):
@@ -324,13 +332,14 @@ class VHeatIR(nn.Module):
         """(B, in_chans s^2, H/s, W/s) -> (B, embed_dim, H/s, W/s)."""
         if self.condition:
             folded = torch.cat((folded, self._condition_map(folded, condition)), dim=1)
-        shallow = self.conv_first(folded)
-        deep = shallow
+        deep = self.conv_first(folded)
+        # outside of autograd it is computed again at the end: a hundredth of the time for a map less in memory
+        shallow = deep if torch.is_grad_enabled() or deep.device.type != "cpu" else None
         for group in self.groups:
             deep = group(deep, condition)
         deep = self.norm(deep.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        features: Tensor = shallow + self.conv_after_body(deep)
-        return features
+        deep = self.conv_after_body(deep)
+        return add_into(deep, self.conv_first(folded) if shallow is None else shallow)
 
     def _condition_map(self, folded: Tensor, condition: Tensor | None) -> Tensor:
         if condition is None:

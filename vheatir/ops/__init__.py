@@ -12,6 +12,8 @@ from vheatir.ops.conductivity import (
 )
 from vheatir.ops.dct import dct2, dct_basis, idct2
 from vheatir.ops.heat import heat_conduction, heat_decay, squared_frequencies
+from vheatir.ops.inplace import add_into
+from vheatir.ops.linear import Linear
 from vheatir.ops.operator import HeatConduction2d
 from vheatir.ops.spectrum import LowSpectrum, kept_frequencies
 from vheatir.ops.windows import extend_by_edges, merge_windows, split_windows, take_inner
@@ -20,8 +22,10 @@ __all__ = [
     "Conductivity",
     "FrequencyValueEmbedding",
     "HeatConduction2d",
+    "Linear",
     "LowSpectrum",
     "TensorCache",
+    "add_into",
     "dct2",
     "dct_basis",
     "extend_by_edges",

@@ -18,10 +18,10 @@ from vheatir.ops.decay import SpectrumDecay
 __all__ = ["BlockedConduction", "blocked_conduction"]
 
 # Measured with two threads on an AMD EPYC (AVX-512, 32 MB of shared cache), 60 channels in float32, milliseconds for
-# leaves of 16 / 32 / 64: 2.6 / 3.3 / 4.4 at 128 x 128, 15 / 16 / 19 at 256 x 256, 94 / 88 / 104 at 512 x 512; blocks of
-# half and of twice the size are up to a sixth slower; 64 x 64 takes 0.6, and 0.9 by plain products.
+# leaves of 16 / 32 / 64 / 128: 3.9 / 3.1 / 3.2 / 4.2 at 128 x 128, 20 / 16 / 16 / 18 at 256 x 256, 126 / 98 / 90 / 93
+# at 512 x 512; blocks of half or of twice the size are no faster.
 _SMALLEST: Final = 64
-_LEAF: Final = 16
+_LEAF: Final = 64
 #: values in a block: 4 MB of float32, so that a few of them share a cache of the third level
 _BLOCK: Final = 2**20
 
@@ -53,55 +53,56 @@ class BlockedConduction:
     columns: HalvedCosine
     block: int
 
-    def conduct(self, u: Tensor, nodes: Tensor) -> Tensor:
+    def conduct(self, u: Tensor, nodes: Tensor, gain: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
         """:func:`vheatir.ops.heat_conduction`, given the conductivity on its grid of frequencies.
 
         Args:
             u: temperatures, shape (B, H, W, C).
             nodes: conductivity at the nodes of the frequency grid, shape (S, R + 1, R + 1, C), S = 1 or B.
+            gain: g per channel, shape (C,), for the step ``u + g (heat(u) - u)``; None for 1.
+            out: receives the result, shape of u; it may be u itself, or a part of a map with more channels.
         """
         _, height, width, channels = u.shape
-        decays = [SpectrumDecay(k.to(u.dtype), self.rows.order, self.columns.order) for k in nodes]
-        conducted = torch.empty(u.shape, dtype=u.dtype, device=u.device)
-        longest = max(self.block, 64 * height, width * channels)
+        gain = None if gain is None else gain.to(u.dtype)
+        decays = [SpectrumDecay(k.to(u.dtype), self.rows.order, self.columns.order, gain) for k in nodes]
+        if out is None:
+            out = torch.empty(u.shape, dtype=u.dtype, device=u.device)
+        longest = max(self.block, max(height, width) * channels)
         work = torch.empty(2, longest, dtype=u.dtype, device=u.device)
         for index in range(len(u)):
-            self._conduct(u[index], decays[index % len(decays)], conducted[index], work)
-        return conducted
+            self._conduct(u[index], decays[index % len(decays)], out[index], work)
+        return out
 
     def _conduct(self, u: Tensor, decay: SpectrumDecay, result: Tensor, work: Tensor) -> None:
         height, width, channels = u.shape
-        source, flat = u.reshape(height, width * channels), result.view(height, width * channels)
-        step = max(64, self.block // height)
-        parts = [slice(start, min(start + step, flat.shape[1])) for start in range(0, flat.shape[1], step)]
+        step = max(1, self.block // (height * channels))
+        parts = [slice(start, start + step) for start in range(0, width, step)]
         for part in parts:
-            signal, spectrum = _views(work, height, part.stop - part.start)
-            torch.index_select(source[:, part], 0, self.rows.gather, out=signal)
-            self.rows.forward(signal, spectrum)
-            flat[:, part] = spectrum
+            signal, spectrum = _views(work, u[:, part].shape)
+            torch.index_select(u[:, part], 0, self.rows.gather, out=signal)
+            self.rows.forward(signal.flatten(1), spectrum.flatten(1))
+            result[:, part] = spectrum
         step = max(1, self.block // (width * channels))
         for start in range(0, height, step):
             self._along_rows(result[start : start + step], decay, start, work)
         for part in parts:
-            spectrum, signal = _views(work, height, part.stop - part.start)
-            spectrum.copy_(flat[:, part])
-            self.rows.inverse(spectrum, signal)
-            flat[:, part].index_copy_(0, self.rows.gather, signal)
+            spectrum, signal = _views(work, u[:, part].shape)
+            spectrum.copy_(result[:, part])
+            self.rows.inverse(spectrum.flatten(1), signal.flatten(1))
+            result[:, part].index_copy_(0, self.rows.gather, signal)
 
     def _along_rows(self, spectrum: Tensor, decay: SpectrumDecay, first: int, work: Tensor) -> None:
         """Transform the width of rows (h, W, C) from ``first`` on, let them decay, and transform back, in place."""
-        height, width, channels = spectrum.shape
-        signal, waves = _views(work, width, height * channels)
         across = spectrum.transpose(0, 1)
-        torch.index_select(across, 0, self.columns.gather, out=signal.view(width, height, channels))
-        self.columns.forward(signal, waves)
-        shape = (width, height, channels)
-        decay.apply(waves.view(shape), first, signal.view(shape))
-        self.columns.inverse(waves, signal)
-        across.index_copy_(0, self.columns.gather, signal.view(width, height, channels))
+        signal, waves = _views(work, across.shape)
+        torch.index_select(across, 0, self.columns.gather, out=signal)
+        self.columns.forward(signal.flatten(1), waves.flatten(1))
+        decay.apply(waves, first, signal)
+        self.columns.inverse(waves.flatten(1), signal.flatten(1))
+        across.index_copy_(0, self.columns.gather, signal)
 
 
-def _views(work: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
-    """Two working matrices (rows, columns)."""
-    first, second = work[:, : rows * columns].view(2, rows, columns)
+def _views(work: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Two working arrays of that shape."""
+    first, second = work[:, : shape.numel()].view(2, *shape)
     return first, second

@@ -19,6 +19,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from vheatir.ops.linear import left_product, prefers_onednn
+
 __all__ = ["HalvedCosine", "plan_transform"]
 
 _EDGE = math.sqrt(2)
@@ -93,7 +95,12 @@ class HalvedCosine:
 
     def _multiply(self, matrices: Tensor, x: Tensor, out: Tensor) -> None:
         leaves, size, _ = matrices.shape
-        torch.bmm(matrices, x.view(leaves, size, -1), out=out.view(leaves, size, -1))
+        signals, spectra = x.view(leaves, size, -1), out.view(leaves, size, -1)
+        if prefers_onednn(x):
+            for matrix, signal, spectrum in zip(matrices, signals, spectra, strict=True):
+                spectrum.copy_(left_product(matrix, signal))
+        else:
+            torch.bmm(matrices, signals, out=spectra)
 
     def _build(self, node: _Node, level: int, dtype: torch.dtype, device: torch.device) -> list[int]:
         """Add the steps below ``node``; returns the frequency, of the node's own transform, of each of its rows."""

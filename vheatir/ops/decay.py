@@ -21,18 +21,22 @@ _LARGEST_EXPONENT: Final = 46.0  # exp(-46) = 1e-20
 
 
 class SpectrumDecay:
-    """``exp(-k (w_n^2 + w_m^2))`` over a spectrum whose frequencies stand in any order.
+    """``1 + g (exp(-k (w_n^2 + w_m^2)) - 1)`` over a spectrum whose frequencies stand in any order.
+
+    This is the step ``u + g (heat(u) - u)``; with g = 1 it is the decay alone.
 
     Args:
         nodes: conductivity k at the nodes of the frequency grid, shape (R + 1, R + 1, C), in the dtype of the spectrum.
         rows: frequency n of each row of the spectrum, shape (H,).
         columns: frequency m of each column, shape (W,).
+        gain: g per channel, shape (C,), in the dtype of the spectrum; None for 1.
     """
 
-    def __init__(self, nodes: Tensor, rows: Tensor, columns: Tensor) -> None:
-        self._nodes, self._rows, self._columns = nodes, rows, columns
+    def __init__(self, nodes: Tensor, rows: Tensor, columns: Tensor, gain: Tensor | None = None) -> None:
+        self._nodes, self._rows, self._columns, self._gain = nodes, rows, columns, gain
         nbytes = len(rows) * len(columns) * nodes.shape[-1] * nodes.element_size()
-        key = (len(rows), len(columns), nodes.dtype, nodes.shape, fingerprint(nodes))
+        step = None if gain is None else fingerprint(gain)
+        key = (len(rows), len(columns), nodes.dtype, nodes.shape, fingerprint(nodes), step)
         self._kept = _KEPT.get_if_room(key, nbytes, self._build)
 
     @cached_property
@@ -82,6 +86,8 @@ class SpectrumDecay:
         rows, columns = self._squared
         squared = columns[:, None] + rows[first:last]
         out.mul_(squared[:, :, None]).clamp_(max=_LARGEST_EXPONENT).neg_().exp_()
+        if self._gain is not None:
+            torch.lerp(torch.ones_like(self._gain), out, self._gain, out=out)
 
 
 def _weights(nodes: Tensor, order: Tensor) -> Tensor:

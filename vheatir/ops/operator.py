@@ -86,12 +86,17 @@ class HeatConduction2d(nn.Module):
         self.level = _LevelScale(channels) if level else None
 
     def forward(self, u: Tensor, embedding: Tensor, level: Tensor | None = None) -> Tensor:
+        """Conduct: :meth:`conduct`, which leaves u as it is."""
+        return self.conduct(u, embedding, level)
+
+    def conduct(self, u: Tensor, embedding: Tensor, level: Tensor | None = None, *, overwrite: bool = False) -> Tensor:
         """Conduct.
 
         Args:
             u: temperatures, shape (B, H, W, C), any floating dtype and any H, W >= 1.
             embedding: frequency value embeddings, shape (R + 1, R + 1, embedding_channels).
             level: noise level σ/255 or JPEG level (100 - quality)/100, shape (B,); needed by ``level=True`` alone.
+            overwrite: u is no longer needed: outside of autograd the result may be written into it, and is then u.
 
         Returns:
             Temperatures after conduction, shape (B, H, W, C); under autocast in autocast's dtype, else in u's.
@@ -102,20 +107,22 @@ class HeatConduction2d(nn.Module):
         u = as_autocast(u)
         with autocast_off(u.device):
             if self.window is None:
-                return self._conduct(u, embedding, level)
+                return self._conduct(u, embedding, level, out=u if overwrite else None)
             _, height, width, _ = u.shape
             windows = split_windows(u, self.window, self.shift)
-            return merge_windows(self._conduct(windows, embedding, level), self.shift, height, width)
+            return merge_windows(self._conduct(windows, embedding, level, out=None), self.shift, height, width)
 
-    def _conduct(self, u: Tensor, embedding: Tensor, level: Tensor | None) -> Tensor:
+    def _conduct(self, u: Tensor, embedding: Tensor, level: Tensor | None, *, out: Tensor | None) -> Tensor:
         nodes = self.conductivity_nodes(u, embedding, level)
-        blocked = blocked_conduction(u)
         if self.spectrum_ratio < 1:
-            conducted = self._conduct_low(u, nodes)
-        elif blocked is not None:
-            conducted = blocked.conduct(u, nodes)
-        else:
-            conducted = heat_conduction(u, self._decay(nodes, u.shape[1], u.shape[2], u.dtype))
+            return self._step(u, self._conduct_low(u, nodes))
+        blocked = blocked_conduction(u)
+        if blocked is not None:
+            return blocked.conduct(u, nodes, self.gain, out=out)
+        return self._step(u, heat_conduction(u, self._decay(nodes, u.shape[1], u.shape[2], u.dtype)))
+
+    def _step(self, u: Tensor, conducted: Tensor) -> Tensor:
+        """``u + g (heat(u) - u)``, or heat(u) without the option."""
         if self.gain is None:
             return conducted
         gain = self.gain.to(u.dtype)
@@ -135,14 +142,14 @@ class HeatConduction2d(nn.Module):
 
         Args:
             u: temperatures (B, H, W, C), or with windows the windows that :func:`split_windows` cuts from them.
-            embedding: as for :meth:`forward`.
-            level: as for :meth:`forward`, one for each image.
+            embedding: as for :meth:`conduct`.
+            level: as for :meth:`conduct`, one for each image.
 
         Returns:
             Shape (S, R + 1, R + 1, C): S = 1, or B where k answers to content or level.
 
         Raises:
-            ValueError: as for :meth:`forward`.
+            ValueError: as for :meth:`conduct`.
         """
         nodes: Tensor = self.conductivity(embedding)[None]
         if self.content is not None:

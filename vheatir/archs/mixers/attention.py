@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vheatir.archs.mixers.interface import TokenMixer
-from vheatir.ops import extend_by_edges, take_inner
+from vheatir.ops import Linear, extend_by_edges, take_inner
 
 __all__ = ["AttentionMixer", "default_heads"]
 
@@ -47,10 +47,10 @@ class AttentionMixer(TokenMixer):
         self.window = window
         self.heads = heads
         self.shift = window // 2 if shifted else 0
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = Linear(dim, 3 * dim)
         self.bias = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
         nn.init.trunc_normal_(self.bias, std=0.02)
-        self.proj = nn.Linear(dim, dim)
+        self.proj = Linear(dim, dim)
         self.register_buffer("offsets", _offsets(window), persistent=False)
 
     def forward(self, u: Tensor, embedding: Tensor | None, level: Tensor | None) -> Tensor:

@@ -72,7 +72,10 @@ class HeatMixer(HeatConduction2d, TokenMixer):
     def forward(self, u: Tensor, embedding: Tensor | None, level: Tensor | None = None) -> Tensor:
         """u (B, H, W, C), embedding (R + 1, R + 1, E), level (B,) or None -> (B, H, W, C)."""
         assert embedding is not None, "heat reads the frequency value embeddings"
-        heated = super().forward(u[..., : self.conducting], embedding, level)
+        conducting = u[..., : self.conducting]
+        heated = self.conduct(conducting, embedding, level, overwrite=True)
+        if heated is conducting:
+            return u
         if self.conducting == u.shape[-1]:
             return heated
         return torch.cat((heated, u[..., self.conducting :]), dim=-1)

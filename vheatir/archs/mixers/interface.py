@@ -26,7 +26,8 @@ class TokenMixer(nn.Module, ABC):
         """Mix.
 
         Args:
-            u: features, shape (B, H, W, C), any H, W >= 1.
+            u: features, shape (B, H, W, C), any H, W >= 1. They are the mixer's: outside of autograd it may overwrite
+                them.
             embedding: frequency value embeddings (R + 1, R + 1, E), if ``reads_frequencies``; else None.
             level: noise level σ/255 or JPEG level (100 - quality)/100, shape (B,), or None.
 

@@ -45,21 +45,23 @@ class Heat(nn.Module):
 class DenseHeat(nn.Module):
     """The same operator at one size, by four dense products with the cosine bases, as vHeat (CVPR 2025) has it.
 
-    ``X = D_H U D_W^T``, ``X * exp(-k w^2)``, and back, each product a convolution of one tap over H or W; bases and
-    decay are made once, as its inference does.
+    ``X = D_H U D_W^T``, ``X * exp(-k w^2)``, and back; bases and decay are made once, as its inference does.
 
     Args:
         heat: whose conductivity it takes.
         height: H.
         width: W.
+        convolve: each product is a convolution of one tap over H or W, as in its code, rather than a ``torch.matmul``.
     """
 
     rows: Tensor
     columns: Tensor
     decay: Tensor
 
-    def __init__(self, heat: Heat, height: int, width: int) -> None:
+    def __init__(self, heat: Heat, height: int, width: int, *, convolve: bool = True) -> None:
         super().__init__()
+        self._along_height = _convolve_height if convolve else _multiply_height
+        self._along_width = _convolve_width if convolve else _multiply_width
         with torch.no_grad():
             nodes = heat.operator.conductivity(heat.embedding())
             decay = heat_decay(interpolate_spectrum(nodes, height, width))
@@ -69,8 +71,8 @@ class DenseHeat(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         """u (B, H, W, C) -> the same shape, after conduction."""
-        spectrum = _along_width(self.columns, _along_height(self.rows, u))
-        return _along_width(self.columns.mT, _along_height(self.rows.mT, spectrum * self.decay))
+        spectrum = self._along_width(self.columns, self._along_height(self.rows, u))
+        return self._along_width(self.columns.mT, self._along_height(self.rows.mT, spectrum * self.decay))
 
 
 class SwinIR(nn.Module):
@@ -121,13 +123,23 @@ def swinir_class() -> Any:
     return ARCH_REGISTRY.get("SwinIR")
 
 
-def _along_height(matrix: Tensor, x: Tensor) -> Tensor:
-    """matrix (H, H) times x (B, H, W, C), as a convolution of one tap: on a CPU faster than the plain product."""
+def _multiply_height(matrix: Tensor, x: Tensor) -> Tensor:
+    """matrix (H, H) times x (B, H, W, C)."""
+    return torch.matmul(matrix, x.flatten(2)).view_as(x)
+
+
+def _multiply_width(matrix: Tensor, x: Tensor) -> Tensor:
+    """matrix (W, W) times the width of x (B, H, W, C)."""
+    return torch.matmul(matrix, x)
+
+
+def _convolve_height(matrix: Tensor, x: Tensor) -> Tensor:
+    """The same as a convolution of one tap, on a CPU faster than the plain product."""
     return F.conv1d(x.flatten(2), matrix[..., None]).view_as(x)
 
 
-def _along_width(matrix: Tensor, x: Tensor) -> Tensor:
-    """matrix (W, W) times the width of x (B, H, W, C)."""
+def _convolve_width(matrix: Tensor, x: Tensor) -> Tensor:
+    """The same for the width."""
     return F.conv1d(x.flatten(0, 1), matrix[..., None]).view_as(x)
 
 

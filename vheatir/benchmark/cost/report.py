@@ -26,6 +26,7 @@ _FORMAT_VERSION: Final = 1
 #: ours and what it is compared with, by the names of rows
 RATIOS: Final = (
     ("heat", "heat-dense"),
+    ("heat", "heat-matmul"),
     ("fast", "swinir-light"),
     ("restorer", "swinir-light"),
     ("light", "swinir-light"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -71,11 +71,11 @@ class HeatRow:
 
     Attributes:
         title: what it is, for tables.
-        dense: by dense products as published.
+        products: ours, or dense ones: as ``"convolution"`` of one tap as published, or by ``"matmul"``.
     """
 
     title: str
-    dense: bool
+    products: Literal["ours", "convolution", "matmul"]
 
     def prepare(self) -> None:
         """Nothing is imported on demand."""
@@ -85,7 +85,9 @@ class HeatRow:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             heat = Heat(HEAT_CHANNELS).requires_grad_(False)
-        module: nn.Module = DenseHeat(heat, size, size) if self.dense else heat
+        module: nn.Module = heat
+        if self.products != "ours":
+            module = DenseHeat(heat, size, size, convolve=self.products == "convolution")
         module = module.eval().to(device)
         u = torch.randn(1, size, size, HEAT_CHANNELS, generator=torch.Generator().manual_seed(0)).to(device)
 
@@ -138,8 +140,9 @@ ROWS: Final[Mapping[str, Row]] = {
     "swinir-light": NetworkRow("SwinIR lightweight (60, 4 x 6)", _swinir(60, (6, 6, 6, 6)), is_swinir=True),
     "swin-fast": NetworkRow("vHeatIR `fast` with window attention", _ours("fast", "attention")),
     "swinir": NetworkRow("SwinIR (180, 6 x 6)", _swinir(180, (6, 6, 6, 6, 6, 6)), is_swinir=True),
-    "heat": HeatRow("heat operator (60 channels)", dense=False),
-    "heat-dense": HeatRow("dense products as published (60 channels)", dense=True),
+    "heat": HeatRow("heat operator (60 channels)", products="ours"),
+    "heat-dense": HeatRow("dense products as published (60 channels)", products="convolution"),
+    "heat-matmul": HeatRow("dense products by torch.matmul (60 channels)", products="matmul"),
 }
 
 

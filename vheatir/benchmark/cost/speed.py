@@ -17,9 +17,9 @@ __all__ = ["ROW_NAMES", "build_parser", "check_measuring", "main"]
 
 #: what can be measured; :data:`vheatir.benchmark.cost.rows.ROWS` without its imports
 ROW_NAMES: Final = (
-    "fast", "restorer", "light", "paper", "swinir-light", "swin-fast", "swinir", "heat", "heat-dense",
+    "fast", "restorer", "light", "paper", "swinir-light", "swin-fast", "swinir", "heat", "heat-dense", "heat-matmul",
 )  # fmt: skip
-_DEFAULT_ROWS: Final = tuple(name for name in ROW_NAMES if name not in ("paper", "swinir"))
+_DEFAULT_ROWS: Final = tuple(name for name in ROW_NAMES if name not in ("paper", "swinir", "heat-matmul"))
 _DEFAULT_SIZES: Final = (64, 128, 256, 512, 768, 1024, 2048)
 
 _EPILOG: Final = """\
@@ -29,6 +29,7 @@ rows:
   swinir-light, swinir     BasicSR's SwinIR at the size of light and of paper, padded to whole windows
   swin-fast                fast with shifted-window attention in place of heat (mixer: attention)
   heat, heat-dense         the lone operator (60 channels, float32), and its dense products as published
+  heat-matmul              the same dense products by torch.matmul
 
 Every row is measured in turns with the others: within this process, and as whole processes, which also give the peak
 memory. Ratios are taken round by round. Sizes ascend; a row that would exceed --limit or the free memory is skipped,
