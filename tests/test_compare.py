@@ -100,6 +100,7 @@ def test_the_file_of_this_project_is_a_fair_race(repository: Path) -> None:
     assert list(plan.networks) == ["heat", "attention", "hcnet", "identity"]
     assert plan.minutes is not None
     assert plan.minutes >= 30
+    assert plan.clock == "processor"
     validations = set()
     for run in plan.runs:
         options = copy.deepcopy(dict(run.options))
@@ -270,7 +271,7 @@ def comparison() -> Comparison:
         RunResult("heat", "noise", 1, curve(28.2, 29.2, 29.6, 30.2)),
         RunResult("none", "noise", 1, curve(28.1, 28.8, 28.9, 30.25, parameters=90_000)),
     ]
-    return Comparison("race", 4.0, 60.0, runs, missing=["heat_noise_2"])
+    return Comparison("race", 4.0, 60.0, runs, missing=["heat_noise_2"], clock="processor")
 
 
 def test_files_come_back_as_they_were(tmp_path: Path) -> None:
@@ -300,6 +301,9 @@ def test_the_table_holds_means_ranges_and_paired_differences() -> None:
     )
     assert "Not finished, and not in the tables: heat_noise_2." in lines
     assert f"Machine: {ENVIRONMENT}." in lines
+    assert any(line.startswith("Every training had 4 minutes of processor time (") for line in lines)
+    walled = replace(comparison(), clock="wall")
+    assert "Every training had 4 minutes of training (" in markdown(walled)
     assert markdown(Comparison("race", 4.0, 60.0, [])) == "No training is finished yet.\n"
 
 

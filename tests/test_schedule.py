@@ -18,11 +18,15 @@ class Clock:
     def monotonic(self) -> float:
         return self.now
 
+    def process_time(self) -> float:
+        return self.now / 4  # as if three quarters of the machine went to others
+
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(time, "process_time", clock.process_time)
     return clock
 
 
@@ -159,3 +163,24 @@ def test_the_clock_stands_still_while_it_is_paused(clock: Clock) -> None:
     resumed.load_state_dict(saved)
     clock.now += 5
     assert resumed.seconds == pytest.approx(35)
+
+
+def test_processor_time(clock: Clock) -> None:
+    schedule = WarmupCosine(optimizer(1.0), total_iter=1, minutes=1, clock="processor")
+    clock.now += 120
+    schedule.step()
+    assert schedule.seconds == pytest.approx(30)
+    assert schedule.progress == pytest.approx(0.5)
+    with schedule.paused():
+        clock.now += 400
+    assert schedule.seconds == pytest.approx(30)
+    resumed = WarmupCosine(optimizer(1.0), total_iter=1, minutes=1, clock="processor")
+    resumed.load_state_dict(schedule.state_dict())
+    clock.now += 120
+    resumed.step()
+    assert resumed.out_of_time
+
+
+def test_a_clock_that_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="clock is one of wall, processor, not 'sun'"):
+        WarmupCosine(optimizer(1.0), total_iter=1, clock="sun")  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ _OPTIMIZERS: Final = {
     "Muon": _keys("type lr", "momentum betas eps weight_decay"),
 }
 _SCHEDULERS: Final = {
-    "WarmupCosine": _keys("type", "minutes warmup_iter floor"),
+    "WarmupCosine": _keys("type", "minutes clock warmup_iter floor"),
     "MultiStepLR": _keys("type milestones", "gamma restarts restart_weights"),
     "MultiStepRestartLR": _keys("type milestones", "gamma restarts restart_weights"),
     "CosineAnnealingRestartLR": _keys("type periods", "restart_weights eta_min"),

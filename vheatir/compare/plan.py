@@ -68,6 +68,11 @@ class Plan:
         return minutes
 
     @property
+    def clock(self) -> str:
+        """Whose minutes these are: of the wall, or of the processor."""
+        return str(self.runs[0].options["train"]["scheduler"].get("clock", "wall"))
+
+    @property
     def networks(self) -> dict[str, dict[str, Any]]:
         """Arguments of :class:`vheatir.archs.VHeatIR` by entry."""
         sections = {run.entry: run.options["network_g"] for run in self.runs}

@@ -27,7 +27,10 @@ def markdown(comparison: Comparison) -> str:
 def _conditions(comparison: Comparison) -> str:
     environments = dict.fromkeys(str(run.curve.environment) for run in comparison.runs)
     seeds = sorted({run.seed for run in comparison.runs})
-    length = "the same number of steps" if comparison.minutes is None else f"{comparison.minutes:g} minutes of training"
+    length = "the same number of steps"
+    if comparison.minutes is not None:
+        kind = "processor time" if comparison.clock == "processor" else "training"
+        length = f"{comparison.minutes:g} minutes of {kind}"
     return (
         f"Machine: {'; '.join(environments)}.\n\n"
         f"Every training had {length} (validation and saving not counted) and the same data in the same order; seeds "

@@ -59,6 +59,7 @@ class Comparison:
     validate_every: float
     runs: Sequence[RunResult]
     missing: Sequence[str] = ()
+    clock: str = "wall"
 
     @property
     def validations(self) -> list[tuple[str, str]]:
@@ -98,6 +99,7 @@ def read_comparison(path: Path) -> Comparison:
             validate_every=content["validate_every"],
             runs=[_run(entry) for entry in content["runs"]],
             missing=content["missing"],
+            clock=content.get("clock", "wall"),
         )
     except (KeyError, TypeError) as error:
         raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); run it again.") from error

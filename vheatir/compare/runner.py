@@ -80,7 +80,7 @@ def collect(plan: Plan, folder: Path) -> Comparison:
         if _is_finished(run, folder)
     ]
     missing = [run.stem for run in plan.runs if not _is_finished(run, folder)]
-    return Comparison(plan.name, plan.minutes, plan.validate_every, runs, missing)
+    return Comparison(plan.name, plan.minutes, plan.validate_every, runs, missing, plan.clock)
 
 
 def _write_options(run: PlannedRun, folder: Path) -> None:

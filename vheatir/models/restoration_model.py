@@ -77,7 +77,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
 
     @property
     def out_of_time(self) -> bool:
-        """True once a wall-clock budget of the schedule is used up."""
+        """True once a budget of time of the schedule is used up."""
         return any(isinstance(scheduler, WarmupCosine) and scheduler.out_of_time for scheduler in self.schedulers)
 
     def feed_data(self, data: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Learning rate: linear warm-up, then a half cosine to a floor, over iterations or over wall-clock time."""
+"""Learning rate: linear warm-up, then a half cosine to a floor, over iterations or over time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch.distributed as dist
 from torch.optim import Optimizer
 
-__all__ = ["WarmupCosine", "warmup_cosine_factor"]
+__all__ = ["ClockName", "WarmupCosine", "warmup_cosine_factor"]
+
+ClockName = Literal["wall", "processor"]
 
 
 def warmup_cosine_factor(iteration: int, progress: float, *, warmup_iter: int, floor: float) -> float:
@@ -39,8 +41,13 @@ class WarmupCosine:
         minutes: length of the training in minutes instead, validation and saving included unless they are done while
             the clock is :meth:`paused`; the time until a checkpoint is part of the saved state. In distributed training
             the clock is that of the first process.
+        clock: which time ``minutes`` are of: ``"wall"``, or ``"processor"`` for what this process computed, all its
+            threads together: whatever else the machine does, or a pause, then takes nothing away. Not for a GPU.
         warmup_iter: steps of the warm-up.
         floor: final factor of the base rates.
+
+    Raises:
+        ValueError: if there is no such clock.
     """
 
     def __init__(
@@ -49,9 +56,12 @@ class WarmupCosine:
         *,
         total_iter: int,
         minutes: float | None = None,
+        clock: ClockName = "wall",
         warmup_iter: int = 0,
         floor: float = 0.0,
     ) -> None:
+        if clock not in get_args(ClockName):
+            raise ValueError(f"train.scheduler.clock is one of {', '.join(get_args(ClockName))}, not {clock!r}.")
         self._optimizer = optimizer
         self._total_iter = total_iter
         self._seconds = None if minutes is None else 60 * minutes
@@ -59,7 +69,8 @@ class WarmupCosine:
         self._floor = floor
         self._iteration = 1
         self._elapsed = 0.0  # seconds at the latest step, earlier runs included
-        self._started_at = time.monotonic()
+        self._clock = clock
+        self._started_at = self._now()
         self._paused_at: float | None = None
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -74,22 +85,22 @@ class WarmupCosine:
 
     @property
     def out_of_time(self) -> bool:
-        """True once a wall-clock budget is used up."""
+        """True once a budget of time is used up."""
         return self._seconds is not None and self._elapsed >= self._seconds
 
     @property
     def seconds(self) -> float:
         """Seconds of training until now, earlier runs included, pauses not."""
-        return (time.monotonic() if self._paused_at is None else self._paused_at) - self._started_at
+        return (self._now() if self._paused_at is None else self._paused_at) - self._started_at
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Stop the clock while the block runs."""
-        self._paused_at = time.monotonic()
+        self._paused_at = self._now()
         try:
             yield
         finally:
-            self._started_at += time.monotonic() - self._paused_at
+            self._started_at += self._now() - self._paused_at
             self._paused_at = None
 
     def step(self) -> None:
@@ -105,8 +116,11 @@ class WarmupCosine:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._iteration = int(state["iteration"])
         self._elapsed = float(state["elapsed"])
-        self._started_at = time.monotonic() - self._elapsed
+        self._started_at = self._now() - self._elapsed
         self._apply()
+
+    def _now(self) -> float:
+        return time.process_time() if self._clock == "processor" else time.monotonic()
 
     def _apply(self) -> None:
         factor = warmup_cosine_factor(self._iteration, self.progress, warmup_iter=self._warmup_iter, floor=self._floor)
