@@ -185,8 +185,10 @@ def test_conductivity_follows_the_level() -> None:
 
 
 def test_windows_conduct_within_themselves() -> None:
-    network = VHeatIR(embed_dim=8, depths=(2,), frequency_resolution=4, window=4, content_conductivity=True)
-    plain = VHeatIR(embed_dim=8, depths=(2,), frequency_resolution=4)
+    network = VHeatIR(
+        embed_dim=8, depths=(2,), frequency_resolution=4, window=4, content_conductivity=True, heat_ratio=0.5
+    )
+    plain = VHeatIR(embed_dim=8, depths=(2,), frequency_resolution=4, heat_ratio=0.5)
     plain.load_state_dict(network.state_dict(), strict=False)
     image = random_image(20, 24)
     found = conductions(model_of(network), image, 25.0)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vheatir.archs import CONFIGS, VHeatIR, configuration
 from vheatir.archs.complexity import count_parameters
 from vheatir.archs.mixers import HeatMixer, MixerOptions
-from vheatir.archs.vheatir_arch import GatedBranch, ResidualGroup, pad_to_multiple
+from vheatir.archs.vheatir_arch import Block, GatedBranch, ResidualGroup, pad_to_multiple
 
 #: each argument differs from its default in at least one of these
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -198,6 +198,20 @@ def test_a_copy_follows_its_own_weights() -> None:
         whole = network(x, level)
     assert not torch.allclose(halved, whole, atol=1e-3)
     torch.testing.assert_close(halved, average(x, level).detach(), rtol=0, atol=1e-6)  # computed anew, with gradients
+
+
+@pytest.mark.parametrize("options", [{}, {"resi_connection": "identity"}, {"mixer": "identity"}, {"heat_ratio": 0.5}])
+def test_outputs_of_blocks_and_groups_stay_as_they_are(options: dict[str, Any]) -> None:
+    """Whoever collects features by hooks, without gradients too, finds them untouched at the end."""
+    network = trained(**options)
+    found: list[tuple[Tensor, Tensor]] = []
+    for module in network.modules():
+        if isinstance(module, Block | ResidualGroup):
+            module.register_forward_hook(lambda _, __, output: found.append((output, output.clone())))
+    with torch.no_grad():
+        network(image(140, 136), torch.tensor([0.1, 0.3]))  # large enough for conduction in place
+    assert len(found) == 5
+    assert all(torch.equal(output, copy) for output, copy in found)
 
 
 @every_variant
@@ -413,7 +427,7 @@ def test_sizes_of_the_named_configurations() -> None:
     assert (networks["light"].depths, networks["light"].downscale) == ((6, 6, 6, 6), 1)
     assert (networks["paper"].depths, networks["paper"].downscale) == ((6, 6, 6, 6, 6, 6), 1)
     assert count_parameters(networks["fast"]) < count_parameters(networks["light"])
-    assert (configuration("fast", 1)["depths"], configuration("fast", 3)["depths"]) == ([4, 4, 4], [3, 3, 3])
+    assert configuration("fast", 1) == {"in_chans": 1, **CONFIGS["fast"]}
     assert configuration("light", 3) == {"in_chans": 3, **CONFIGS["light"]}
     with pytest.raises(ValueError, match="The configurations are paper, light, fast; there is no 'huge'"):
         configuration("huge", 3)

@@ -96,14 +96,9 @@ class Block(nn.Module):
         self.mlp = make_mlp(mlp, dim, round(dim * mlp_ratio))
         self._pointwise = mlp == "mlp"
 
-    def forward(
-        self, x: Tensor, embedding: Tensor | None, level: Tensor | None, *, spare: Tensor | None = None
-    ) -> Tensor:
-        """x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> (B, H, W, C).
-
-        ``spare`` is a map of that shape that is no longer needed, and may be where the result is written.
-        """
-        local, mixed = self.branch.mix(in_chunks(self.norm1, x, out=spare), embedding, level)
+    def forward(self, x: Tensor, embedding: Tensor | None, level: Tensor | None) -> Tensor:
+        """x (B, H, W, C), embedding (R + 1, R + 1, E) or None, level (B,) or None -> (B, H, W, C)."""
+        local, mixed = self.branch.mix(self.norm1(x), embedding, level)
         if self._pointwise:
             return in_chunks(lambda *maps: self._refine(self._add_branch(*maps)), x, local, mixed, out=mixed)
         return self._refine(in_chunks(self._add_branch, x, local, mixed, out=mixed))
@@ -139,16 +134,18 @@ class ResidualGroup(nn.Module):
         """x (B, C, H, W), level (B,) or None -> (B, C, H, W)."""
         embedding = None if self.embedding is None else self.embedding()
         y = x.permute(0, 2, 3, 1)
-        spare: Tensor | None = None  # large maps are not asked for again and again: the system would clear each anew
-        for index, block in enumerate(self.blocks):
-            before, y = y, block(y, embedding, level, spare=spare)
-            spare = before if index > 0 else None
-            del before
-        return add_into(self.conv(y.permute(0, 3, 1, 2)), x)
+        for block in self.blocks:
+            y = block(y, embedding, level)
+        y = y.permute(0, 3, 1, 2)
+        closed = self.conv(y)
+        return x + y if closed is y else add_into(closed, x)
 
 
 class VHeatIR(nn.Module):
     """Image restoration network: ``x + reconstruct(shallow + deep(shallow))``.
+
+    Outside of autograd, maps within a block are used again for others; a hook that keeps one has to copy it. Outputs of
+    blocks and groups stay as they are.
 
     Args:
         in_chans: channels of the image, 1 (gray) or 3 (RGB).

@@ -63,6 +63,7 @@ def _noting(name: str, operator: HeatConduction2d, found: list[Conduction]) -> I
 def _conduction(
     name: str, operator: HeatConduction2d, u: Tensor, embedding: Tensor, level: Tensor | None = None
 ) -> Conduction:
+    u = u[..., : operator.conductivity.linear.out_features]  # the others do not conduct
     pieces = u if operator.window is None else split_windows(u, operator.window, operator.shift)
     nodes = operator.conductivity_nodes(pieces, embedding, level).mean(dim=0).double()
     gain = torch.ones(nodes.shape[-1]) if operator.gain is None else operator.gain.detach()
