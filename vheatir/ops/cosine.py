@@ -19,7 +19,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from vheatir.ops.linear import left_product, prefers_onednn
+from vheatir.ops.linear import left_product
 
 __all__ = ["HalvedCosine", "plan_transform"]
 
@@ -32,7 +32,8 @@ def plan_transform(size: int, *, leaf: int, dtype: torch.dtype, device: torch.de
 
     Args:
         size: N, 1 or more.
-        leaf: longest length whose transform is one dense product.
+        leaf: longest length at which a DCT-II is one dense product; a DCT-IV, whose halving costs more, is one up to
+            twice that.
         dtype: floating type of the signals; the coefficients are evaluated in float64 whatever it is.
         device: where the signals live.
     """
@@ -60,12 +61,9 @@ class HalvedCosine:
     def __init__(self, size: int, levels: int, *, dtype: torch.dtype, device: torch.device) -> None:
         self.size = size
         self._levels: list[list[_Step]] = [[] for _ in range(levels)]
-        self._bases: list[Tensor] = []
+        self._leaves: list[_Leaf] = []
         whole = _Node(kind=2, start=0, size=size, backward=False, alternating=False, sign=1)
         self.order = torch.tensor(self._build(whole, 0, dtype, device), device=device)
-        scale = 2.0 ** (-levels / 2)
-        self._basis = (torch.stack(self._bases) * scale).to(device=device, dtype=dtype)
-        self._transposed = self._basis.mT.contiguous()
         self.gather = torch.tensor(_gathering(size, levels), device=device)
 
     def forward(self, x: Tensor, out: Tensor) -> None:
@@ -78,7 +76,8 @@ class HalvedCosine:
         for level in self._levels:
             for step in level:
                 step.split(x)
-        self._multiply(self._basis, x, out)
+        for leaf in self._leaves:
+            leaf.transform(x, out)
         for level in reversed(self._levels):
             for step in level:
                 step.pair(out)
@@ -88,30 +87,41 @@ class HalvedCosine:
         for level in self._levels:
             for step in level:
                 step.unpair(spectrum)
-        self._multiply(self._transposed, spectrum, out)
+        for leaf in self._leaves:
+            leaf.transform_back(spectrum, out)
         for level in reversed(self._levels):
             for step in level:
                 step.unsplit(out)
 
-    def _multiply(self, matrices: Tensor, x: Tensor, out: Tensor) -> None:
-        leaves, size, _ = matrices.shape
-        signals, spectra = x.view(leaves, size, -1), out.view(leaves, size, -1)
-        if prefers_onednn(x):
-            for matrix, signal, spectrum in zip(matrices, signals, spectra, strict=True):
-                spectrum.copy_(left_product(matrix, signal))
-        else:
-            torch.bmm(matrices, signals, out=spectra)
-
     def _build(self, node: _Node, level: int, dtype: torch.dtype, device: torch.device) -> list[int]:
         """Add the steps below ``node``; returns the frequency, of the node's own transform, of each of its rows."""
-        if level == len(self._levels):
-            self._bases.append(node.basis())
+        below = len(self._levels) - level
+        if below == 0 or (below == 1 and node.kind == 4):
+            scale = 2.0 ** (-level / 2)  # what the steps above have made the spectrum larger by
+            basis = node.basis()[:, _gathering(node.size, below)] * scale
+            self._leaves.append(_Leaf(node, basis.to(device=device, dtype=dtype)))
             return node.natural_order()
-        below = len(self._levels) - level - 1
+        below -= 1
         step = _Fold(node) if node.kind == 2 else _Rotation(node, _gathering(node.size // 2, below), dtype, device)
         self._levels[level].append(step)
         upper, lower = (self._build(child, level + 1, dtype, device) for child in step.children)
         return step.order(upper, lower)
+
+
+class _Leaf:
+    """A transform that is one dense product."""
+
+    def __init__(self, node: _Node, basis: Tensor) -> None:
+        self._rows = slice(node.start, node.start + node.size)
+        self._basis, self._transposed = basis.contiguous(), basis.mT.contiguous()
+
+    def transform(self, x: Tensor, out: Tensor) -> None:
+        """Its rows of the spectrum of x."""
+        out[self._rows].copy_(left_product(self._basis, x[self._rows]))
+
+    def transform_back(self, spectrum: Tensor, out: Tensor) -> None:
+        """Its rows of the signal of a spectrum."""
+        out[self._rows].copy_(left_product(self._transposed, spectrum[self._rows]))
 
 
 @dataclass(frozen=True)
