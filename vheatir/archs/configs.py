@@ -6,7 +6,7 @@ from typing import Final
 
 __all__ = ["CONFIGS", "configuration"]
 
-#: constructor arguments of :class:`vheatir.archs.VHeatIR`, without ``in_chans``, for gray
+#: constructor arguments of :class:`vheatir.archs.VHeatIR`, without ``in_chans``
 CONFIGS: Final[dict[str, dict[str, object]]] = {
     # the published system: SwinIR's size and vHeat's operator, at full resolution, one level a set of weights
     "paper": {
@@ -24,9 +24,6 @@ CONFIGS: Final[dict[str, dict[str, object]]] = {
     "fast": {"embed_dim": 64, "depths": [4, 4, 4], "downscale": 2, "heat_ratio": 0.25, "k_min": 0.5, "k_max": 500.0},
 }
 
-#: what differs for colour: the weights that ship for it are of an earlier, shallower network
-_OF_COLOR: Final[dict[str, dict[str, object]]] = {"fast": {"depths": [3, 3, 3]}}
-
 
 def configuration(name: str, in_chans: int) -> dict[str, object]:
     """Return the constructor arguments of a named configuration for 1 (gray) or 3 (RGB) channels.
@@ -36,4 +33,4 @@ def configuration(name: str, in_chans: int) -> dict[str, object]:
     """
     if name not in CONFIGS:
         raise ValueError(f"The configurations are {', '.join(CONFIGS)}; there is no {name!r}.")
-    return {"in_chans": in_chans, **CONFIGS[name], **(_OF_COLOR.get(name, {}) if in_chans == 3 else {})}
+    return {"in_chans": in_chans, **CONFIGS[name]}
