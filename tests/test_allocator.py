@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,17 @@ for _ in range(4):
     faults()
 print(faults())
 """
+
+
+_HUGE_PROBE = """
+import re
+from vheatir.allocator import keep_freed_memory
+keep_freed_memory()
+import torch
+x = torch.ones(2**24)
+print(re.search(r"AnonHugePages: *([0-9]+)", open("/proc/self/smaps_rollup").read()).group(1))
+"""
+_HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def _run(mode: str, **variables: str) -> list[str]:
@@ -50,3 +62,18 @@ def test_what_the_user_has_set_stays() -> None:
     changed, faults = _run("keep", MALLOC_TRIM_THRESHOLD_="131072", MALLOC_MMAP_THRESHOLD_="131072")
     assert changed == "False"
     assert int(faults) > 1000
+
+
+@pytest.mark.skipif(
+    not _HUGE_PAGES.is_file() or "[madvise]" not in _HUGE_PAGES.read_text("utf-8"),
+    reason="no huge pages on demand here",
+)
+@pytest.mark.parametrize(("setting", "least", "most"), [(None, 48 * 1024, 80 * 1024), ("0", 0, 16 * 1024)])
+def test_large_tensors_lie_in_huge_pages(setting: str | None, least: int, most: int) -> None:
+    """64 MB of ones, in kilobytes; unless the user has said otherwise."""
+    environment = {key: value for key, value in os.environ.items() if key != "THP_MEM_ALLOC_ENABLE"}
+    environment |= {} if setting is None else {"THP_MEM_ALLOC_ENABLE": setting}
+    done = subprocess.run(
+        [sys.executable, "-c", _HUGE_PROBE], capture_output=True, text=True, check=True, env=environment
+    )
+    assert least <= int(done.stdout) <= most

@@ -17,9 +17,9 @@ __all__ = ["free_bytes", "is_out_of_memory", "largest_tile"]
 #: smallest tile that out-of-memory errors lead to
 SMALLEST_TILE: Final = 64
 
-# Measured on the `fast` network in fp32: 840 to 980 bytes a pixel at its peak, which is 70 to 80 for each of the
-# 12 features (48 channels at a quarter of the positions) that a pixel has. With some room.
-_BYTES_PER_FEATURE: Final = 100
+# Measured in fp32 at 768 x 768: 20 bytes for each of the 16 features (64 channels at a quarter of the positions) that a
+# pixel has in the `fast` network, 17 for each of 60 in `light`. With room for other mixers, whose maps are more.
+_BYTES_PER_FEATURE: Final = 50
 _FEATURES_OF_OTHER_NETWORKS: Final = 64
 # the rest is for the image, the band under work, and whatever else the machine does
 _SHARE_FOR_TILES: Final = 0.5

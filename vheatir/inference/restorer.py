@@ -43,7 +43,7 @@ _BATCH: Final = 16
 _TRACE_TOLERANCE: Final = 2
 
 #: side of a tile if nothing else is asked and memory allows: see docs/tiling.md
-DEFAULT_TILE: Final = 704
+DEFAULT_TILE: Final = 1088
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Restorer:
             A model given as a module computes on its own device.
         precision: "fp32", or autocast to "bf16" or "fp16" (fp16 not on a CPU). A tile that is not finite is computed
             again in fp32, and logged.
-        tile: largest side of a tile in pixels, 64 or more; "auto" takes 704, or what fits into the free memory.
+        tile: largest side of a tile in pixels, 64 or more; "auto" takes 1088, or what fits into the free memory.
         ensemble: mean over the eight flips and quarter turns, for eight times the work.
         strength: factor of the level: σ for "denoise", 100 - quality for "jpeg".
 
