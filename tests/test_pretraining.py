@@ -97,7 +97,7 @@ def test_corners_are_flips(corner: int) -> None:
     assert torch.equal(quarter(flipped, 0), to_top_left(quarter(image, corner), corner))
     with torch.no_grad():
         expected = to_top_left(net(flipped, level, 0), corner)
-    assert torch.equal(net(image, level, corner), expected)
+        assert torch.equal(net(image, level, corner), expected)
 
 
 def test_features_are_what_the_last_convolution_reads() -> None:
