@@ -25,9 +25,8 @@ _NETWORKS: Final = (
 def table() -> str:
     """Markdown: every aim, and what was measured."""
     lines = ["| | aim | measured |", "|---|---|---|"]
-    operator, networks, restorer = (
-        read_speed(_RESULTS / f"{name}.json") for name in ("speed_operator", "speed", "speed_restorer")
-    )
+    names = ("speed_operator", "speed", "speed_restorer", "speed_folder")
+    operator, networks, restorer, photos_run = (read_speed(_RESULTS / f"{name}.json") for name in names)
     for size, aim in _OPERATOR:
         convolved, multiplied = (_ratio(operator, "heat", row, size) for row in ("heat-dense", "heat-matmul"))
         measured = f"{multiplied}; as convolutions {convolved}"
@@ -37,9 +36,9 @@ def table() -> str:
         measured = what(networks, row, "swinir-light", size)
         lines.append(f"| `{row}` against SwinIR lightweight, {size}² | {text.format(f'{aim:g}')} | {measured} |")
     lines.append(f"| cost a megapixel from 0.26 to 16.8 megapixels, defaults | within 25 % | {_spread(restorer)} |")
-    assert restorer.folder is not None
-    overhead = restorer.folder.overhead
-    photos = f"`inference.py` on {restorer.folder.photos} photos of 2 megapixels over the sum of its network calls"
+    assert photos_run.folder is not None
+    overhead = photos_run.folder.overhead
+    photos = f"`inference.py` on {photos_run.folder.photos} photos of 2 megapixels over the sum of its network calls"
     lines.append(f"| {photos} | under 15 % | {overhead.median - 1:.0%} |")
     return "\n".join(lines)
 
