@@ -14,10 +14,6 @@ from typing import Final
 # A script's own folder is on the path, and the root of the checkout is not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-DONE: Final = 0
-BAD_USAGE: Final = 2
-INTERRUPTED: Final = 130
-
 _EPILOG: Final = """\
 The archive keeps the images' names, folder/file as in BSD/12003.jpg, and training reads it as it is:
 
@@ -60,30 +56,21 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; argparse exits by itself on malformed arguments."""
     arguments = build_parser().parse_args(argv)
-    try:
-        _pack(arguments)
-    except (OSError, ValueError) as error:
-        print(f"pack.py: {error}", file=sys.stderr)
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        print("pack.py: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+
+    from vheatir.data.prepare.command import run_command
+
+    return run_command("pack.py", lambda: _pack(arguments))
 
 
 def _pack(arguments: argparse.Namespace) -> None:
     from vheatir.data.prepare.archive_writer import LOSSLESS, pack_images
+    from vheatir.data.prepare.command import find_in_folders
     from vheatir.data.prepare.split import list_validation, name_images
-    from vheatir.data.sources import find_images, read_name_list
+    from vheatir.data.sources import read_name_list
 
     if arguments.out.suffix != ".tar":
         raise ValueError(f"--out is {arguments.out}: give a file that ends in .tar.")
-    paths = []
-    for folder in arguments.source:
-        found = find_images(folder)
-        if not found:
-            raise FileNotFoundError(f"{folder} holds no image: check --source.")
-        paths += found
+    paths = find_in_folders(arguments.source, "--source")
     excluded = set().union(*map(read_name_list, arguments.exclude_list))
     named = [(name, path) for name, path in name_images(paths) if name not in excluded]
     names = [name for name, _ in named]

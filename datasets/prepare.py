@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DONE: Final = 0
-BAD_USAGE: Final = 2
-INTERRUPTED: Final = 130
-
 _EPILOG: Final = """\
 Images are named folder/file, as in BSD/12003.jpg. OUT receives
 
@@ -65,15 +61,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; argparse exits by itself on malformed arguments."""
     arguments = build_parser().parse_args(argv)
-    try:
-        _prepare(arguments)
-    except (OSError, ValueError) as error:
-        print(f"prepare.py: {error}", file=sys.stderr)
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        print("prepare.py: interrupted.", file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+
+    from vheatir.data.prepare.command import run_command
+
+    return run_command("prepare.py", lambda: _prepare(arguments))
 
 
 def _prepare(arguments: argparse.Namespace) -> None:
@@ -113,15 +104,9 @@ def _refuse_unusable(arguments: argparse.Namespace) -> None:
 
 
 def _find(folders: Iterable[Path]) -> list[Path]:
-    from vheatir.data.sources import find_images
+    from vheatir.data.prepare.command import find_in_folders
 
-    paths = []
-    for folder in folders:
-        found = find_images(folder)
-        if not found:
-            raise FileNotFoundError(f"{folder} holds no image: check --source and --exclude.")
-        paths += found
-    return paths
+    return find_in_folders(folders, "--source and --exclude")
 
 
 def _choose_validation(option: str, names: Sequence[str], seed: int) -> list[str]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vheatir.ops.cosine import HalvedCosine, plan_transform
 from vheatir.ops.decay import SpectrumDecay
+from vheatir.ops.inplace import is_plain_inference
 
 __all__ = ["BlockedConduction", "blocked_conduction"]
 
@@ -31,7 +32,7 @@ def blocked_conduction(u: Tensor) -> BlockedConduction | None:
 
     Blocks are for maps with a side of 64 or more in float32 or float64 on a CPU, outside of autograd and of compilers.
     """
-    if torch.compiler.is_compiling() or torch.is_grad_enabled() or u.device.type != "cpu":
+    if not is_plain_inference() or u.device.type != "cpu":
         return None
     if u.dtype not in (torch.float32, torch.float64) or max(u.shape[1:3]) < _SMALLEST:
         return None

@@ -8,6 +8,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from vheatir.ops.inplace import is_plain_inference
+
 __all__ = ["in_chunks"]
 
 #: values of a map that each thread works on at a time: a megabyte of float32
@@ -31,7 +33,7 @@ def in_chunks(function: Callable[..., Tensor], *maps: Tensor, out: Tensor | None
         Shape of the last map.
     """
     *_, last = maps
-    if torch.compiler.is_compiling() or torch.is_grad_enabled() or last.device.type != "cpu":
+    if not is_plain_inference() or last.device.type != "cpu":
         return function(*maps)
     positions = max(1, _VALUES * torch.get_num_threads() // last.shape[-1])
     rows = [x.reshape(-1, x.shape[-1]) for x in maps]

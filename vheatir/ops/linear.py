@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vheatir.ops.inplace import is_plain_inference
+
 __all__ = ["Linear", "left_product", "prefers_onednn"]
 
 _IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -38,8 +40,7 @@ def prefers_onednn(x: Tensor) -> bool:
         _IS_X86
         and x.dtype == torch.float32
         and x.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and not torch.is_grad_enabled()
+        and is_plain_inference()
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )

@@ -11,6 +11,7 @@ from vheatir.ops.blocked import blocked_conduction
 from vheatir.ops.cache import TensorCache, fingerprint
 from vheatir.ops.conductivity import Conductivity, interpolate_spectrum
 from vheatir.ops.heat import heat_conduction, heat_decay
+from vheatir.ops.inplace import is_plain_inference
 from vheatir.ops.precision import as_autocast, autocast_off
 from vheatir.ops.spectrum import LowSpectrum
 from vheatir.ops.windows import merge_windows, split_windows
@@ -126,9 +127,9 @@ class HeatConduction2d(nn.Module):
         if self.gain is None:
             return conducted
         gain = self.gain.to(u.dtype)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return torch.lerp(u, conducted, gain)
-        return torch.lerp(u, conducted, gain, out=conducted)  # one map less
+        if is_plain_inference():
+            return torch.lerp(u, conducted, gain, out=conducted)  # one map less
+        return torch.lerp(u, conducted, gain)
 
     def _conduct_low(self, u: Tensor, nodes: Tensor) -> Tensor:
         """The lowest frequencies of u after conduction, and nothing else."""
@@ -204,6 +205,6 @@ class _LevelScale(nn.Module):
 
 def _kept(key: Hashable, nodes: Tensor, build: Callable[[], Tensor]) -> Tensor:
     """The decay of these conductivities, built, or found from an earlier call in inference."""
-    if torch.compiler.is_compiling() or torch.is_grad_enabled() or nodes.shape[0] > 1 or nodes.is_meta:
+    if not is_plain_inference() or nodes.shape[0] > 1 or nodes.is_meta:
         return build()
     return _DECAYS.get((key, nodes.dtype, nodes.device, nodes.shape, fingerprint(nodes)), build)
