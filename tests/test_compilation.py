@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from heat_layers import OPTIONS, random_layer, random_map
+from skimage import data as skimage_data
 from torch import Tensor, nn
 from torch.export import Dim, export
 
+import vheatir
 from vheatir.archs import VHeatIR
 
 LEVELS = torch.tensor([10 / 255, 70 / 255])
@@ -132,3 +135,21 @@ def test_a_network_with_attention_is_exported_for_every_size_from_a_few_windows_
 def test_a_network_of_explicit_steps_is_exported_for_every_size() -> None:
     network = trained(downscale=1, mixer="hcnet", mlp="refinement")
     assert_exported_once_runs_at(network, image, 2, [(11, 14), (2, 3), (8, 32), (33, 17)])
+
+
+def test_a_compiled_model_restores_like_the_plain_one() -> None:
+    """``model.network.compile()`` reaches what Restorer calls, tiles and all."""
+    photo = skimage_data.camera()[100:180, 200:330]
+    graphs: list[torch.fx.GraphModule] = []
+
+    def record(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    model = vheatir.load_model("denoise-gray")
+    plain = vheatir.Restorer("denoise", model=model, tile=64).restore(photo, sigma=15)
+    model.network.compile(backend=record)
+    compiled = vheatir.Restorer("denoise", model=model, tile=64).restore(photo, sigma=15)
+    assert graphs
+    np.testing.assert_allclose(compiled.astype(int), plain.astype(int), rtol=0, atol=1)
+    assert (compiled != plain).mean() < 0.001
