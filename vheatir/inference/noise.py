@@ -1,4 +1,4 @@
-"""The standard deviation of an image's noise, estimated from the image alone.
+"""The standard deviation of an image's white noise, estimated from the image alone.
 
 Source: Ponomarenko, Lukin, Zriakhov, Kaarna and Astola, "An automatic approach to lossy compression of AVIRIS images",
 IGARSS 2007. White noise is as strong in every coefficient of a block's orthonormal DCT, and independent between them:
@@ -8,22 +8,24 @@ blocks overlap, clipped ones are left out, and the deviation is taken by the med
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["estimate_sigma"]
+from vheatir.inference.blocks import block_dct, overlapping_blocks, unclipped
 
-_BLOCK: Final = 8
+__all__ = ["BLOCK", "FEWEST_BLOCKS", "MOST_BLOCKS", "estimate_sigma", "white_sigma"]
+
+#: side of a block
+BLOCK: Final = 8
 #: coefficients (n, m) with n + m below are low frequencies
 _FIRST_HIGH: Final = 9
 _FLAT_SHARE: Final = 0.05
-_FEWEST_FLAT: Final = 32
-_MOST_BLOCKS: Final = 60_000
-#: share of a block's pixels that may be black or white at full scale
-_CLIPPED_SHARE: Final = 0.05
+#: fewer blocks tell nothing
+FEWEST_BLOCKS: Final = 32
+#: more blocks tell nothing new
+MOST_BLOCKS: Final = 60_000
 
 
 def estimate_sigma(image: npt.NDArray[Any]) -> tuple[float, ...]:
@@ -36,34 +38,22 @@ def estimate_sigma(image: npt.NDArray[Any]) -> tuple[float, ...]:
         Standard deviation of each channel in 8-bit units; 0 where the image is smaller than a block of 8 x 8 pixels.
     """
     planes = image[..., None] if image.ndim == 2 else image
-    peak = np.iinfo(image.dtype).max if np.issubdtype(image.dtype, np.integer) else 1.0
-    return tuple(_plane_sigma(planes[..., channel], float(peak)) for channel in range(planes.shape[2]))
+    return tuple(_plane_sigma(planes[..., channel]) for channel in range(planes.shape[2]))
 
 
-def _plane_sigma(plane: npt.NDArray[Any], peak: float) -> float:
-    height, width = plane.shape
-    if height < _BLOCK or width < _BLOCK:
+def _plane_sigma(plane: npt.NDArray[Any]) -> float:
+    blocks = overlapping_blocks(plane, BLOCK, most=MOST_BLOCKS)
+    return white_sigma(unclipped(blocks, least=FEWEST_BLOCKS))
+
+
+def white_sigma(blocks: npt.NDArray[np.float32]) -> float:
+    """Return the standard deviation, in 8-bit units, that the flattest of blocks (N, 8, 8) show; white is 1."""
+    if len(blocks) == 0:
         return 0.0
-    positions = np.lib.stride_tricks.sliding_window_view(plane, (_BLOCK, _BLOCK))
-    # an odd step meets every position in the blocks of a JPEG
-    step = math.ceil(math.sqrt(positions.shape[0] * positions.shape[1] / _MOST_BLOCKS)) | 1
-    blocks = positions[::step, ::step].reshape(-1, _BLOCK, _BLOCK).astype(np.float32) / np.float32(peak)
-    clipped = ((blocks <= 0) | (blocks >= 1)).mean(axis=(1, 2))
-    unclipped = blocks[clipped <= _CLIPPED_SHARE]
-    basis = _dct_matrix()
-    coefficients = basis @ (unclipped if len(unclipped) >= _FEWEST_FLAT else blocks) @ basis.T
-    order = np.add.outer(np.arange(_BLOCK), np.arange(_BLOCK))
+    coefficients = block_dct(blocks)
+    order = np.add.outer(np.arange(BLOCK), np.arange(BLOCK))
     low, high = (order > 0) & (order < _FIRST_HIGH), order >= _FIRST_HIGH
     texture = np.square(coefficients[:, low]).sum(axis=1)
-    count = min(len(texture), max(_FEWEST_FLAT, round(len(texture) * _FLAT_SHARE)))
+    count = min(len(texture), max(FEWEST_BLOCKS, round(len(texture) * _FLAT_SHARE)))
     flat = np.argpartition(texture, count - 1)[:count]
     return float(np.median(np.abs(coefficients[flat][:, high]))) / 0.6745 * 255.0
-
-
-def _dct_matrix() -> npt.NDArray[np.float32]:
-    """Orthonormal DCT-II: row n holds the cosine of frequency pi n / 8."""
-    n = np.arange(_BLOCK)
-    matrix = np.sqrt(2 / _BLOCK) * np.cos(np.pi * np.outer(n, n + 0.5) / _BLOCK)
-    matrix[0] /= math.sqrt(2)
-    rows: npt.NDArray[np.float32] = matrix.astype(np.float32)
-    return rows

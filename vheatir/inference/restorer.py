@@ -21,12 +21,12 @@ from torch import Tensor
 from vheatir.checkpoint import Degradation
 from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
 from vheatir.inference.compute import Precision, check_precision, select_device
+from vheatir.inference.grain import estimate_noise
 from vheatir.inference.images import Image, ImageError, read_image, write_image
 from vheatir.inference.jpeg_trace import lowest_jpeg_quality
 from vheatir.inference.levels import Sigma, mean_sigma, scaled_level, trained_level
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
-from vheatir.inference.noise import estimate_sigma
 from vheatir.inference.runner import RestorationError, TileRunner
 
 __all__ = ["FileResult", "RestorationError", "Restorer", "restore"]
@@ -123,8 +123,8 @@ class Restorer:
             image: array (H, W), (H, W, 1) or (H, W, 3), RGB, of uint8, uint16 or float in [0, 1]; or float tensor
                 (C, H, W) or (B, C, H, W) in [0, 1].
             sigma: for "denoise": standard deviation of the noise in 8-bit units, within the trained range; or one for
-                each of the channels R, G and B, of which the root mean square is used; or "auto" to estimate it
-                (arrays only).
+                each of the channels R, G and B, of which the root mean square is used; or "auto" to estimate it,
+                white or grainy (arrays only).
             quality: for "jpeg": quality the JPEG was saved with, 1 to 100; outside the model's trained range the
                 nearest trained quality is used, and logged; or "auto" to estimate it from the traces in the pixels
                 (arrays only).
@@ -319,13 +319,15 @@ class Restorer:
         return own, "read from the file"
 
     def _estimated_sigma(self, pixels: npt.NDArray[Any]) -> tuple[float, str]:
-        """Root mean square of the channels' estimates, within the range that the model was trained for."""
-        channels = estimate_sigma(pixels)
-        estimate = round(mean_sigma(channels), 1)
+        """White noise, the root mean square of the channels, or stronger grain; within the range of the training."""
+        noise = estimate_noise(pixels)
+        channels, estimate = noise.channels, round(noise.level, 1)
         model = self._chosen_model(len(channels) == 1, self._chosen_device(None))
         level = min(max(estimate, model.level_min), model.level_max)
-        parts = "" if len(channels) == 1 else f", by channel {', '.join(f'{part:.1f}' for part in channels)}"
         bounded = "" if level == estimate else f" at {estimate:g}, beyond the training"
+        if noise.is_grain:
+            return level, f"estimated{bounded}, of grain; as white noise {mean_sigma(channels):.1f}"
+        parts = "" if len(channels) == 1 else f", by channel {', '.join(f'{part:.1f}' for part in channels)}"
         return level, f"estimated{bounded}{parts}"
 
 

@@ -1,0 +1,70 @@
+"""Square blocks of an image and their cosine transform: what the estimators of noise look at."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["block_dct", "dct_matrix", "full_scale", "overlapping_blocks", "unclipped"]
+
+#: share of a block's pixels that may be black or white at full scale
+_CLIPPED_SHARE = 0.05
+
+
+def overlapping_blocks(image: npt.NDArray[Any], side: int, *, most: int) -> npt.NDArray[np.float32]:
+    """Take blocks at regular positions all over the image.
+
+    Args:
+        image: shape (H, W) or (H, W, C).
+        side: of a block, in pixels.
+        most: about how many blocks to take.
+
+    Returns:
+        Shape (blocks, side, side) or (blocks, C, side, side), values from 0 to 1; none if no block fits.
+    """
+    if min(image.shape[:2]) < side:
+        return np.empty((0, *image.shape[2:], side, side), np.float32)
+    positions = np.lib.stride_tricks.sliding_window_view(image, (side, side), axis=(0, 1))
+    # an odd step meets every position in the blocks of a JPEG
+    step = math.ceil(math.sqrt(positions.shape[0] * positions.shape[1] / most)) | 1
+    taken = positions[::step, ::step]
+    blocks: npt.NDArray[np.float32] = taken.reshape(-1, *taken.shape[2:]).astype(np.float32)
+    return blocks / np.float32(full_scale(image))
+
+
+def unclipped(blocks: npt.NDArray[np.float32], *, least: int) -> npt.NDArray[np.float32]:
+    """Leave out blocks that black or white hides the noise of, in more than a twentieth of the pixels.
+
+    Args:
+        blocks: shape (blocks, side, side) or (blocks, C, side, side).
+        least: all are returned if fewer would remain.
+    """
+    clipped = (blocks <= 0) | (blocks >= 1)
+    pixels = clipped if clipped.ndim == 3 else np.logical_or.reduce(clipped, axis=1)
+    kept = blocks[pixels.mean(axis=(1, 2)) <= _CLIPPED_SHARE]
+    return kept if len(kept) >= least else blocks
+
+
+def full_scale(image: npt.NDArray[Any]) -> float:
+    """What white is in an image of this type: 255, 65535, or 1 for floating point."""
+    return float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
+
+
+def block_dct(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Orthonormal two-dimensional DCT-II: blocks (N, side, side) -> coefficients (N, side, side)."""
+    line = dct_matrix(blocks.shape[-1])
+    # one large product is far faster than thousands of small ones
+    coefficients: npt.NDArray[np.float32] = blocks.reshape(len(blocks), -1) @ np.kron(line, line).T
+    return coefficients.reshape(blocks.shape)
+
+
+def dct_matrix(side: int) -> npt.NDArray[np.float32]:
+    """Orthonormal DCT-II: row n holds the cosine of frequency pi n / side."""
+    n = np.arange(side)
+    matrix = np.sqrt(2 / side) * np.cos(np.pi * np.outer(n, n + 0.5) / side)
+    matrix[0] /= math.sqrt(2)
+    rows: npt.NDArray[np.float32] = matrix.astype(np.float32)
+    return rows
