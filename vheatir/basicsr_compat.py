@@ -22,6 +22,7 @@ from vheatir.torchvision_compat import mend_torchvision
 __all__ = [
     "ARCH_REGISTRY",
     "DATASET_REGISTRY",
+    "LOSS_REGISTRY",
     "MODEL_REGISTRY",
     "AvgTimer",
     "MessageLogger",
@@ -86,7 +87,7 @@ from basicsr.utils import (  # noqa: E402
 )
 from basicsr.utils.dist_util import init_dist as _basicsr_init_dist  # noqa: E402
 from basicsr.utils.options import copy_opt_file, dict2str  # noqa: E402
-from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, MODEL_REGISTRY  # noqa: E402
+from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY  # noqa: E402
 
 _options.init_dist = _init_dist
 

@@ -60,6 +60,7 @@ _SCHEDULERS: Final = {
 }
 _LOSSES: Final = {
     "CharbonnierLoss": _keys("type", "loss_weight reduction eps"),
+    "PSNRLoss": _keys("type", "loss_weight eps"),
     "L1Loss": _keys("type", "loss_weight reduction"),
     "MSELoss": _keys("type", "loss_weight reduction"),
 }

@@ -123,7 +123,7 @@ def main() -> None:
 
 
 def scores(restorer: Restorer, clean: Array, degraded: Array) -> tuple[float, ...]:
-    """Whether it is taken for grain; PSNR degraded, at the white level (and it), at the chosen (and it), at the best."""
+    """Whether it is taken for grain; PSNR degraded, at the white level, that, at the chosen, that, and at the best."""
     found = estimate_noise(degraded)
     high, chosen = mean_sigma(found.channels), found.level
     top, left = ((side - _SIDE) // 2 for side in clean.shape[:2])
