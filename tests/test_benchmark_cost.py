@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from training_options import needs_basicsr
 from vheatir.archs import VHeatIR, configuration
 from vheatir.archs.complexity import count_multiply_adds as count_ours
 from vheatir.archs.complexity import count_parameters
-from vheatir.benchmark.cost import measure, speed, train_speed
+from vheatir.benchmark.cost import measure, speed, train_report, train_speed
 from vheatir.benchmark.cost.counting import count_multiply_adds
 from vheatir.benchmark.cost.folder import measure_folder
 from vheatir.benchmark.cost.measure import Plan, measure_sizes
@@ -38,8 +40,10 @@ from vheatir.benchmark.cost.report import (
 )
 from vheatir.benchmark.cost.rows import ROWS, HeatRow, NetworkRow
 from vheatir.benchmark.cost.timing import Timing
+from vheatir.benchmark.cost.train_report import TrainSpeedReport, read_train_speed, write_train_speed
 from vheatir.benchmark.cost.training import TrainingPlan, training_step
 from vheatir.benchmark.environment import Environment
+from vheatir.benchmark.report import report as results_page
 
 CPU = torch.device("cpu")
 ENVIRONMENT = Environment("A processor", "cpu", 2, "2.13.0", "3.12.3", "0.1.0", "abc1234", "2026-01-31")
@@ -383,7 +387,8 @@ def test_a_missing_basicsr_is_named(
 
 
 def training_plan(**changes: Any) -> TrainingPlan:
-    arguments: dict[str, Any] = {"rows": ("fast",), "batch": 2, "crop": 16, "precision": "fp32", "compile": False}
+    arguments: dict[str, Any] = {"rows": ("fast",), "batch": 2, "crop": 16, "precision": "fp32"}
+    arguments |= {"optimizer": "AdamW", "compile": False}
     return TrainingPlan(**(arguments | {"rounds": 1, "limit": 60.0, "device": CPU} | changes))
 
 
@@ -422,13 +427,19 @@ def test_the_lone_operator_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> No
         training_step("heat", training_plan())
 
 
-def test_training_speed_is_megapixels_of_crops_a_second() -> None:
+def test_training_speed_is_megapixels_of_crops_a_second(tmp_path: Path) -> None:
     timings = {"fast": Timing((0.5, 0.25, 0.5)), "light": Timing((2.0, 1.0, 1.0))}
-    text = train_speed.markdown(training_plan(batch=8, crop=250), timings, ENVIRONMENT)
+    report = TrainSpeedReport(ENVIRONMENT, 8, 250, "fp32", "Muon", compile=False, timings=timings)
+    text = train_report.markdown(report)
     # half a megapixel in half a second
     assert "| `fast` | 1 | 0.5 (0.25 – 0.5) | 1 (1 – 1) |" in text.splitlines()
     assert "| `light` | 0.5 | 1 (1 – 2) | 4 (2 – 4) |" in text.splitlines()
-    assert "8 RGB crops of 250², fp32" in text
+    assert "8 RGB crops of 250², fp32, Muon" in text
+    path = tmp_path / "training.json"
+    write_train_speed(path, report)
+    assert read_train_speed(path) == report
+    assert "## Speed of training" in results_page(tmp_path)
+    assert text in results_page(tmp_path)
 
 
 def test_the_training_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -436,8 +447,35 @@ def test_the_training_command_prints_and_writes(tmp_path: Path, capsys: pytest.C
     options = ["--batch", "1", "--crop", "16", "--rounds", "1", "--limit", "5", "--threads", "1"]
     assert train_speed.main([*options, "--output", str(path)]) == 0
     assert "| `fast` |" in capsys.readouterr().out
-    assert list(json.loads(path.read_text("utf-8"))["rows"]) == ["fast"]
+    written = read_train_speed(path)
+    assert (list(written.timings), written.optimizer) == (["fast"], "Muon")
     assert train_speed.main(["--crop", "8"]) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": "vheatir-speed", "format_version": 2}', '{"format": 1}'])
+def test_damaged_files_of_training_speed_are_named(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "training.json"
+    path.write_text(text)
+    with pytest.raises(SpeedFileError, match=re.escape(str(path))):
+        read_train_speed(path)
+
+
+def test_the_optimizer_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Muon moves a matrix by an orthogonal one, AdamW by the signs of its gradient at first."""
+    moves = {}
+    for name in ("Muon", "AdamW"):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = VHeatIR(in_chans=3, embed_dim=4, depths=(1,))
+        nn.init.constant_(network.conv_last.weight, 0.1)  # zeros give the other layers no gradient
+        row = NetworkRow("", partial(nn.Module.train, network))
+        monkeypatch.setattr("vheatir.benchmark.cost.training.ROWS", {"fast": row})
+        before = {key: value.clone() for key, value in network.state_dict().items()}
+        training_step("fast", training_plan(optimizer=name))()
+        moves[name] = {key: value - before[key] for key, value in network.state_dict().items()}
+    different = [key for key, move in moves["Muon"].items() if not torch.allclose(move, moves["AdamW"][key])]
+    assert different
+    assert all(moves["Muon"][key].ndim >= 2 for key in different)
 
 
 def test_parsing_imports_no_torch(repository: Path) -> None:

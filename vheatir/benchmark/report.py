@@ -13,6 +13,8 @@ from typing import Final
 
 from vheatir.atomic import atomic_path
 from vheatir.benchmark.cli import BAD_USAGE, DONE, run_command
+from vheatir.benchmark.cost.train_report import TRAIN_SPEED_FORMAT, read_train_speed
+from vheatir.benchmark.cost.train_report import markdown as train_markdown
 from vheatir.benchmark.results import Result, ResultError, read_results
 
 __all__ = ["main", "report"]
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def report(folder: Path) -> str:
-    """Return the page of the files in a folder (``*.json``, scores and speed), in the order of their names.
+    """Return the page of the files in a folder (``*.json``: scores and speed), in the order of their names.
 
     Raises:
         ResultError: if there are none, or one cannot be used.
@@ -58,8 +60,10 @@ def report(folder: Path) -> str:
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise ResultError(f"{folder} holds no result files: score with --output {folder} first.")
-    speeds = [path for path in paths if _is_speed(path)]
-    results: list[Result] = [result for path in paths if path not in speeds for result in read_results(path)]
+    speeds = [path for path in paths if _format(path) == "vheatir-speed"]
+    trainings = [path for path in paths if _format(path) == TRAIN_SPEED_FORMAT]
+    scores = [path for path in paths if path not in speeds + trainings]
+    results: list[Result] = [result for path in scores for result in read_results(path)]
     parts = [_INTRODUCTION]
     if results:
         parts += ["## Scores\n", markdown(results, published=True)]
@@ -67,15 +71,17 @@ def report(folder: Path) -> str:
         parts += [_AGREEMENT, agreement]
     if speeds:
         parts += ["## Speed\n", *map(_speed, speeds)]
+    if trainings:
+        parts += ["## Speed of training\n", *(train_markdown(read_train_speed(path)) for path in trainings)]
     return "\n".join(parts)
 
 
-def _is_speed(path: Path) -> bool:
+def _format(path: Path) -> object:
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
-        return False  # read_results says what is wrong
-    return isinstance(content, dict) and content.get("format") == "vheatir-speed"
+        return None  # read_results says what is wrong
+    return content.get("format") if isinstance(content, dict) else None
 
 
 def _speed(path: Path) -> str:

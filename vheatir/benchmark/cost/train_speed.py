@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from vheatir.atomic import atomic_path
 from vheatir.benchmark.cli import run_command
 from vheatir.benchmark.cost.speed import check_measuring
-from vheatir.benchmark.cost.timing import Timing, compare
+from vheatir.benchmark.cost.train_report import TrainSpeedReport, markdown, write_train_speed
 from vheatir.inference.paths import UsageError
 
-if TYPE_CHECKING:
-    from vheatir.benchmark.cost.training import TrainingPlan
-    from vheatir.benchmark.environment import Environment
-
-__all__ = ["NETWORK_NAMES", "build_parser", "main", "markdown"]
+__all__ = ["NETWORK_NAMES", "build_parser", "main"]
 
 #: what can be trained; rows of the speed command
 NETWORK_NAMES: Final = ("fast", "light", "paper", "swinir-light", "swin-fast", "swinir")
@@ -30,7 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = argparse.ArgumentParser(
         prog="python -m vheatir.benchmark train-speed",
-        description="Measure training steps (forward, loss, backward, clipped gradient, AdamW) on random RGB crops.",
+        description="Measure training steps (forward, loss, backward, clipping, optimizer) on random RGB crops.",
     )
     parser.add_argument(
         "--rows", nargs="+", default=["fast"], choices=NETWORK_NAMES, metavar="ROW", help=", ".join(NETWORK_NAMES)
@@ -38,6 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=8, help="crops in a step (default: 8)")
     parser.add_argument("--crop", type=int, default=64, help="side of a crop in pixels (default: 64)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16", help="default: bf16")
+    parser.add_argument(
+        "--optimizer", choices=("Muon", "AdamW"), default="Muon", help="default: Muon, as in the option files"
+    )
     parser.add_argument("--compile", action="store_true", help="compile the networks by torch.compile")
     parser.add_argument("--rounds", type=int, default=9, help="measurements of each (default: 9)")
     parser.add_argument("--limit", type=float, default=300.0, help="seconds for each row (default: 300)")
@@ -72,53 +68,26 @@ def _run(arguments: argparse.Namespace) -> int:
         batch=arguments.batch,
         crop=arguments.crop,
         precision=arguments.precision,
+        optimizer=arguments.optimizer,
         compile=arguments.compile,
         rounds=arguments.rounds,
         limit=arguments.limit,
         device=device,
     )
     environment = describe_environment(device)
-    timings = measure_training(plan)
+    report = TrainSpeedReport(
+        environment=environment,
+        batch=plan.batch,
+        crop=plan.crop,
+        precision=plan.precision,
+        optimizer=plan.optimizer,
+        compile=plan.compile,
+        timings=measure_training(plan),
+    )
     if arguments.output is not None:
-        _write(arguments.output, plan, timings, environment)
-    sys.stdout.write(markdown(plan, timings, environment))
+        write_train_speed(arguments.output, report)
+    sys.stdout.write(markdown(report))
     return 0
-
-
-def markdown(plan: TrainingPlan, timings: Mapping[str, Timing], environment: Environment) -> str:
-    """Lay out the measurements; the last column is how many times as fast as each row the first row trains."""
-    compiled = ", compiled" if plan.compile else ""
-    first = next(iter(timings))
-    what = f"Training steps on {plan.batch} RGB crops of {plan.crop}², {plan.precision}{compiled}"
-    lines = [
-        f"Machine: {environment}.",
-        "",
-        f"{what}; median of the rounds (smallest – largest).",
-        "",
-        f"| | megapixels a second | seconds a step | time / `{first}` |",
-        "|---|---|---|---|",
-    ]
-    for name, timing in timings.items():
-        ratio = compare(timing, timings[first])
-        seconds = f"{timing.median:.3g} ({min(timing.measured):.3g} – {max(timing.measured):.3g})"
-        times = f"{ratio.median:.3g} ({ratio.low:.3g} – {ratio.high:.3g})"
-        lines.append(f"| `{name}` | {plan.megapixels / timing.median:.3g} | {seconds} | {times} |")
-    return "\n".join(lines) + "\n"
-
-
-def _write(path: Path, plan: TrainingPlan, timings: Mapping[str, Timing], environment: Environment) -> None:
-    content = {
-        "format": "vheatir-train-speed",
-        "format_version": 1,
-        "environment": asdict(environment),
-        "batch": plan.batch,
-        "crop": plan.crop,
-        "precision": plan.precision,
-        "compile": plan.compile,
-        "rows": {name: asdict(timing) for name, timing in timings.items()},
-    }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training steps in turns: forward, loss, backward, clipped gradient, AdamW."""
+"""Training steps in turns: forward, loss, backward, clipped gradient, optimizer."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import nn
 from vheatir.benchmark.cost.reference import CostError
 from vheatir.benchmark.cost.rows import CHANNELS, ROWS, NetworkRow
 from vheatir.benchmark.cost.timing import Timing, time_interleaved
+from vheatir.models.muon import Muon
 
 __all__ = ["TrainingPlan", "measure_training", "training_step"]
 
@@ -29,6 +30,7 @@ class TrainingPlan:
         batch: crops in a step.
         crop: side of a crop in pixels.
         precision: arithmetic of the network; loss and optimizer are float32.
+        optimizer: Muon for matrices and AdamW for the rest, or AdamW for all.
         compile: compile the networks.
         rounds: measurements of each.
         limit: seconds for each row; its first step is made in any case.
@@ -39,15 +41,11 @@ class TrainingPlan:
     batch: int
     crop: int
     precision: Literal["fp32", "bf16"]
+    optimizer: Literal["Muon", "AdamW"]
     compile: bool
     rounds: int
     limit: float
     device: torch.device
-
-    @property
-    def megapixels(self) -> float:
-        """Of the crops of one step."""
-        return self.batch * self.crop**2 / 1e6
 
 
 def measure_training(plan: TrainingPlan) -> dict[str, Timing]:
@@ -79,7 +77,8 @@ def training_step(name: str, plan: TrainingPlan) -> Callable[[], object]:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if plan.compile:
         network.compile()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=0.0, betas=(0.9, 0.99))
+    make = Muon if plan.optimizer == "Muon" else torch.optim.AdamW
+    optimizer = make(network.parameters(), lr=1e-4, weight_decay=0.0, betas=(0.9, 0.99))
 
     def step() -> None:
         optimizer.zero_grad()

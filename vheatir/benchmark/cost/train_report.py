@@ -1,0 +1,97 @@
+"""Measured training steps: their file, and the table made of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from vheatir.atomic import atomic_path
+from vheatir.benchmark.cost.report import SpeedFileError
+from vheatir.benchmark.cost.timing import Timing, compare
+from vheatir.benchmark.environment import Environment
+
+__all__ = ["TRAIN_SPEED_FORMAT", "TrainSpeedReport", "markdown", "read_train_speed", "write_train_speed"]
+
+TRAIN_SPEED_FORMAT: Final = "vheatir-train-speed"
+_FORMAT_VERSION: Final = 2
+
+
+@dataclass(frozen=True)
+class TrainSpeedReport:
+    """Seconds of a training step.
+
+    Attributes:
+        environment: where it was measured.
+        batch: crops in a step.
+        crop: side of a crop in pixels.
+        precision: "fp32" or "bf16", of the network.
+        optimizer: its name.
+        compile: whether the networks were compiled.
+        timings: by network, in order; the others are compared with the first.
+    """
+
+    environment: Environment
+    batch: int
+    crop: int
+    precision: str
+    optimizer: str
+    compile: bool
+    timings: Mapping[str, Timing]
+
+    @property
+    def megapixels(self) -> float:
+        """Of the crops of one step."""
+        return self.batch * self.crop**2 / 1e6
+
+
+def markdown(report: TrainSpeedReport) -> str:
+    """Lay out the measurements; the last column is how many times as long as the first row each one takes."""
+    compiled = ", compiled" if report.compile else ""
+    first = next(iter(report.timings))
+    what = f"Training steps on {report.batch} RGB crops of {report.crop}², {report.precision}{compiled}"
+    lines = [
+        f"Machine: {report.environment}.",
+        "",
+        f"{what}, {report.optimizer}; median of the rounds (smallest – largest).",
+        "",
+        f"| | megapixels a second | seconds a step | time / `{first}` |",
+        "|---|---|---|---|",
+    ]
+    for name, timing in report.timings.items():
+        ratio = compare(timing, report.timings[first])
+        seconds = f"{timing.median:.3g} ({min(timing.measured):.3g} – {max(timing.measured):.3g})"
+        times = f"{ratio.median:.3g} ({ratio.low:.3g} – {ratio.high:.3g})"
+        lines.append(f"| `{name}` | {report.megapixels / timing.median:.3g} | {seconds} | {times} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_train_speed(path: Path, report: TrainSpeedReport) -> None:
+    """Write a report as JSON, under a temporary name first."""
+    content = {"format": TRAIN_SPEED_FORMAT, "format_version": _FORMAT_VERSION} | asdict(report)
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def read_train_speed(path: Path) -> TrainSpeedReport:
+    """Read what :func:`write_train_speed` wrote.
+
+    Raises:
+        SpeedFileError: if it is missing, no such file, or damaged.
+    """
+    try:
+        content: Any = json.loads(path.read_text("utf-8"))
+        known = content.pop("format"), content.pop("format_version")
+        if known != (TRAIN_SPEED_FORMAT, _FORMAT_VERSION):
+            raise SpeedFileError(f"{path} is no file of training speed of version {_FORMAT_VERSION}; measure again.")
+        content["environment"] = Environment(**content["environment"])
+        content["timings"] = {
+            name: Timing(tuple(timing["seconds"]), timing["cold"]) for name, timing in content["timings"].items()
+        }
+        return TrainSpeedReport(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, SpeedFileError):
+            raise
+        raise SpeedFileError(f"{path} cannot be read as a file of training speed ({error}); measure again.") from error
