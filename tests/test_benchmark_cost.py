@@ -466,7 +466,7 @@ def test_the_optimizer_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
     for name in ("Muon", "AdamW"):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            network = VHeatIR(in_chans=3, embed_dim=4, depths=(1,))
+            network = VHeatIR(in_chans=3, embed_dim=32, depths=(1,))
         nn.init.constant_(network.conv_last.weight, 0.1)  # zeros give the other layers no gradient
         row = NetworkRow("", partial(nn.Module.train, network))
         monkeypatch.setattr("vheatir.benchmark.cost.training.ROWS", {"fast": row})
