@@ -172,7 +172,7 @@ def test_missing_keys(place: str, key: str) -> None:
         ("datasets.train", "train", "DegradedImageDataset"),
         ("datasets.val.degradation", "degradation", "jpeg, noise"),
         ("train.optim_g", "optim_g", "Adam, AdamW, Muon"),
-        ("train.pixel_opt", "pixel_opt", "CharbonnierLoss, L1Loss, MSELoss"),
+        ("train.pixel_opt", "pixel_opt", "CharbonnierLoss, L1Loss, MSELoss, PSNRLoss"),
     ],
 )
 def test_missing_types(place: str, key: str, known: str) -> None:
