@@ -188,12 +188,16 @@ def test_an_interruption_saves_the_step_at_hand(
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
-    with stop_on_signals() as stop:
-        signal.raise_signal(signal.SIGINT)
-        assert stop
-        assert stop.exit_code == 130
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what runs behind it ignore Ctrl-C
+    try:
+        with stop_on_signals() as stop:
             signal.raise_signal(signal.SIGINT)
+            assert stop
+            assert stop.exit_code == 130
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_smoke_training_denoises(tmp_path: Path, repository: Path) -> None:
