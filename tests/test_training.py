@@ -237,7 +237,7 @@ def test_two_processes_equal_one(folder: Path, repository: Path) -> None:
     assert one.returncode == 0, one.stderr
     two = run_together(folder, repository, "-opt", "two.yml")
     if "Timeout (" in two.stderr:
-        # a deadlock of ours hangs again; once in dozens of runs gloo's sockets did, on a sandboxed kernel
+        # one run of dozens hung, for a reason that was not found: a deadlock of every run hangs again
         two = run_together(folder, repository, "-opt", "two.yml")
     assert two.returncode == 0, two.stderr
     experiments = folder / "experiments"
