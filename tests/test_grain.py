@@ -10,14 +10,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from scipy.stats import chi2
 from skimage import data
 
 import vheatir
 from vheatir.data.degradations import encode_jpeg
-from vheatir.inference.blocks import block_dct, dct_matrix, overlapping_blocks, unclipped
+from vheatir.inference.blocks import block_dct, overlapping_blocks, unclipped
 from vheatir.inference.grain import _chi_square_quantile, estimate_noise
 from vheatir.inference.levels import mean_sigma
+from vheatir.ops.dct import dct_basis
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +57,7 @@ def test_smoothed_noise_is_measured_where_it_is() -> None:
     """Against the expected energy of every coefficient: (B R B^T)_nn (B R B^T)_mm, R the noise's autocovariance."""
     lags = np.abs(np.subtract.outer(np.arange(16), np.arange(16)))
     covariance = np.select([lags == 0, lags == 1, lags == 2], [6, 4, 1]) / 16
-    basis = dct_matrix(16).astype(float)
+    basis = dct_basis(16, dtype=torch.float64, device=torch.device("cpu")).numpy()
     line = np.diag(basis @ covariance @ basis.T)
     distance = np.hypot.outer(np.arange(16), np.arange(16))
     expected = 20 * math.sqrt(np.outer(line, line)[(distance >= 5) & (distance < 8)].mean())
@@ -147,7 +149,8 @@ def test_blocks_are_spread_over_the_image() -> None:
 
 
 def test_transform_of_blocks() -> None:
-    basis, blocks = dct_matrix(16), noise(5, 16, 16).astype(np.float32)
+    basis = dct_basis(16, dtype=torch.float32, device=torch.device("cpu")).numpy()
+    blocks = noise(5, 16, 16).astype(np.float32)
     np.testing.assert_allclose(basis @ basis.T, np.eye(16), atol=1e-6)
     np.testing.assert_allclose(block_dct(blocks), basis @ blocks @ basis.T, atol=1e-5)
 

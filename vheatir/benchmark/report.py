@@ -13,6 +13,7 @@ from typing import Final
 
 from vheatir.atomic import atomic_path
 from vheatir.benchmark.cli import BAD_USAGE, DONE, run_command
+from vheatir.benchmark.cost.report import SPEED_FORMAT
 from vheatir.benchmark.cost.train_report import TRAIN_SPEED_FORMAT, read_train_speed
 from vheatir.benchmark.cost.train_report import markdown as train_markdown
 from vheatir.benchmark.results import Result, ResultError, read_results
@@ -60,8 +61,9 @@ def report(folder: Path) -> str:
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise ResultError(f"{folder} holds no result files: score with --output {folder} first.")
-    speeds = [path for path in paths if _format(path) == "vheatir-speed"]
-    trainings = [path for path in paths if _format(path) == TRAIN_SPEED_FORMAT]
+    formats = {path: _format(path) for path in paths}
+    speeds = [path for path in paths if formats[path] == SPEED_FORMAT]
+    trainings = [path for path in paths if formats[path] == TRAIN_SPEED_FORMAT]
     scores = [path for path in paths if path not in speeds + trainings]
     results: list[Result] = [result for path in scores for result in read_results(path)]
     parts = [_INTRODUCTION]

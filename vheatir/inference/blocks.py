@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-__all__ = ["block_dct", "dct_matrix", "full_scale", "overlapping_blocks", "unclipped"]
+from vheatir.ops.dct import dct_basis
+
+__all__ = ["block_dct", "full_scale", "overlapping_blocks", "unclipped"]
+
+Floating = TypeVar("Floating", np.float32, np.float64)
 
 #: share of a block's pixels that may be black or white at full scale
 _CLIPPED_SHARE = 0.05
@@ -53,18 +58,10 @@ def full_scale(image: npt.NDArray[Any]) -> float:
     return float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
 
 
-def block_dct(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Orthonormal two-dimensional DCT-II: blocks (N, side, side) -> coefficients (N, side, side)."""
-    line = dct_matrix(blocks.shape[-1])
+def block_dct(blocks: npt.NDArray[Floating]) -> npt.NDArray[Floating]:
+    """Orthonormal two-dimensional DCT-II: blocks (N, side, side) -> coefficients of that shape and dtype."""
+    side = blocks.shape[-1]
+    line = dct_basis(side, dtype=torch.float64, device=torch.device("cpu")).numpy()
     # one large product is far faster than thousands of small ones
-    coefficients: npt.NDArray[np.float32] = blocks.reshape(len(blocks), -1) @ np.kron(line, line).T
-    return coefficients.reshape(blocks.shape)
-
-
-def dct_matrix(side: int) -> npt.NDArray[np.float32]:
-    """Orthonormal DCT-II: row n holds the cosine of frequency pi n / side."""
-    n = np.arange(side)
-    matrix = np.sqrt(2 / side) * np.cos(np.pi * np.outer(n, n + 0.5) / side)
-    matrix[0] /= math.sqrt(2)
-    rows: npt.NDArray[np.float32] = matrix.astype(np.float32)
-    return rows
+    plane: npt.NDArray[Floating] = np.kron(line, line).astype(blocks.dtype)
+    return (blocks.reshape(len(blocks), side * side) @ plane.T).reshape(blocks.shape)

@@ -75,19 +75,19 @@ def estimate_noise(image: npt.NDArray[Any]) -> NoiseEstimate:
     """
     channels = noise.estimate_sigma(image)
     white = mean_sigma(channels)
-    large = _planes(image, _BLOCK)
+    large = _planes(image, _BLOCK, most=_MOST_BLOCKS, least=_FEWEST_BLOCKS)
     if large.shape[1] < _FEWEST_BLOCKS:
         return NoiseEstimate(white, channels, is_grain=False)
-    level = max(map(_plane_level, _planes(image, noise.BLOCK), large))
+    small = _planes(image, noise.BLOCK, most=noise.MOST_BLOCKS, least=noise.FEWEST_BLOCKS)
+    level = max(map(_plane_level, small, large))
     if level > _LARGEST_OF_WHITE * white + _LEAST_STEP:
         return NoiseEstimate(level, channels, is_grain=True)
     return NoiseEstimate(white, channels, is_grain=False)
 
 
-def _planes(image: npt.NDArray[Any], side: int) -> npt.NDArray[np.float32]:
+def _planes(image: npt.NDArray[Any], side: int, *, most: int, least: int) -> npt.NDArray[np.float32]:
     """Blocks of luma and of two differences of colours, (3, N, side, side), or of a gray image, (1, N, side, side)."""
     planes = image[..., None] if image.ndim == 2 else image
-    most, least = (noise.MOST_BLOCKS, noise.FEWEST_BLOCKS) if side == noise.BLOCK else (_MOST_BLOCKS, _FEWEST_BLOCKS)
     blocks = unclipped(overlapping_blocks(planes, side, most=most), least=least)
     if (blocks == blocks[:, :1]).all():
         return blocks[:, :1].swapaxes(0, 1)

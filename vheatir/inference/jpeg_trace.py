@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vheatir.inference.blocks import block_dct, full_scale
 from vheatir.inference.jpeg import scaled_luminance_table
 
 __all__ = ["estimate_jpeg_quality", "grid_origin", "lowest_jpeg_quality"]
@@ -30,12 +31,6 @@ _THRESHOLD: Final = 0.2
 _GRID: Final = 8
 #: side of the middle part that is looked at
 _PART: Final = 2048
-
-_INDEX: Final = np.arange(8)
-#: orthonormal DCT-II, row k = frequency k
-_DCT: Final = np.sqrt(np.where(_INDEX == 0, 1, 2) / 8)[:, None] * np.cos(
-    np.pi * (2 * _INDEX[None, :] + 1) * _INDEX[:, None] / 16
-)
 
 
 def lowest_jpeg_quality(pixels: NDArray[Any]) -> int | None:
@@ -109,8 +104,8 @@ def _middle(pixels: NDArray[Any]) -> NDArray[Any]:
 
 def _luma(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if pixels.dtype != np.uint8:
-        peak = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
-        pixels = np.clip(np.rint(pixels.astype(np.float32) * np.float32(255 / peak)), 0, 255).astype(np.uint8)
+        scale = np.float32(255 / full_scale(pixels))
+        pixels = np.clip(np.rint(pixels.astype(np.float32) * scale), 0, 255).astype(np.uint8)
     if pixels.ndim == 2 or pixels.shape[2] == 1:
         return pixels.reshape(pixels.shape[:2])
     return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY), dtype=np.uint8)
@@ -120,7 +115,7 @@ def _coefficients(gray: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the block DCT coefficients of at most ``_MAX_BLOCKS`` blocks spread over the image, (n, 8, 8)."""
     rows, columns = gray.shape[0] // 8, gray.shape[1] // 8
     blocks = gray[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8).swapaxes(1, 2).reshape(-1, 8, 8)
-    return np.asarray(_DCT @ blocks[:: -(-len(blocks) // _MAX_BLOCKS) or 1] @ _DCT.T)
+    return block_dct(blocks[:: -(-len(blocks) // _MAX_BLOCKS) or 1].astype(np.float64))
 
 
 def _regularity(magnitudes: NDArray[np.float64], step: int) -> tuple[float, int]:

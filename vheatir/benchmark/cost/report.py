@@ -18,9 +18,18 @@ from vheatir.atomic import atomic_path
 from vheatir.benchmark.cost.timing import Ratio, Timing, compare
 from vheatir.benchmark.environment import Environment
 
-__all__ = ["Cell", "FolderRun", "SpeedFileError", "SpeedReport", "markdown", "read_speed", "write_speed"]
+__all__ = [
+    "SPEED_FORMAT",
+    "Cell",
+    "FolderRun",
+    "SpeedFileError",
+    "SpeedReport",
+    "markdown",
+    "read_speed",
+    "write_speed",
+]
 
-_FORMAT: Final = "vheatir-speed"
+SPEED_FORMAT: Final = "vheatir-speed"
 _FORMAT_VERSION: Final = 1
 
 #: ours and what it is compared with, by the names of rows
@@ -121,7 +130,7 @@ def write_speed(path: Path, report: SpeedReport) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    content = {"format": _FORMAT, "format_version": _FORMAT_VERSION, **asdict(report)}
+    content = {"format": SPEED_FORMAT, "format_version": _FORMAT_VERSION, **asdict(report)}
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
@@ -136,7 +145,7 @@ def read_speed(path: Path) -> SpeedReport:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SpeedFileError(f"{path} cannot be read as a speed file ({error}); measure again.") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+    if not isinstance(content, dict) or content.get("format") != SPEED_FORMAT:
         raise SpeedFileError(f"{path} is not a speed file of vheatir.benchmark; give another.")
     if content.get("format_version") != _FORMAT_VERSION:
         raise SpeedFileError(f"{path} has another version than {_FORMAT_VERSION}; measure again.")
