@@ -304,7 +304,7 @@ def test_the_table_holds_means_ranges_and_paired_differences() -> None:
     assert any(line.startswith("Every training had 4 minutes of processor time (") for line in lines)
     walled = replace(comparison(), clock="wall")
     assert "Every training had 4 minutes of training (" in markdown(walled)
-    assert markdown(Comparison("race", 4.0, 60.0, [])) == "No training is finished yet.\n"
+    assert markdown(Comparison("race", 4.0, 60.0, [], missing=[], clock="wall")) == "No training is finished yet.\n"
 
 
 def test_a_curve_is_cut_where_training_goes_on() -> None:

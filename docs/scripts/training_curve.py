@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,8 @@ _TASKS: Final = {
     "colour JPEG": "colour JPEG, quality 10",
 }
 
+_GOES_ON: Final = "stage 2"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -30,7 +33,7 @@ class Row:
 
     Attributes:
         task: a key of the panels.
-        what: network and optimizer.
+        what: network and optimizer, or that the training before it went on.
         hours: of one core.
         psnr: on the validation images, in dB.
     """
@@ -52,7 +55,7 @@ def read_rows(page: str) -> list[Row]:
         hours = sum(map(float, minutes.split("+"))) / 60
         value = re.match(r"\**(\d+\.\d+)", psnr)
         assert value is not None, line
-        what = f"{parameters}, {optimizer}" + (", stage 2" if head == "the same" else "")
+        what = _GOES_ON if head == "the same" else f"{parameters}\n{optimizer}"
         rows.append(Row(task, what, hours, float(value[1])))
     return rows
 
@@ -60,10 +63,13 @@ def read_rows(page: str) -> list[Row]:
 def main() -> None:
     """Draw a panel for each task."""
     rows = read_rows((_DOCS / "training.md").read_text("utf-8"))
-    figure, panels = plt.subplots(1, len(_TASKS), figsize=(12, 3.2), layout="constrained")
+    figure, panels = plt.subplots(1, len(_TASKS), figsize=(12, 3.6), layout="constrained")
     for panel, (task, title) in zip(panels, _TASKS.items(), strict=True):
         chosen = [row for row in rows if row.task == task]
         panel.plot([row.hours for row in chosen], [row.psnr for row in chosen], "o")
+        for first, then in pairwise(chosen):
+            if then.what == _GOES_ON:
+                panel.plot([first.hours, then.hours], [first.psnr, then.psnr], "C0", lw=1)
         for row in chosen:
             panel.annotate(
                 row.what, (row.hours, row.psnr), xytext=(0, 5), textcoords="offset points", ha="center", size=7
@@ -71,7 +77,7 @@ def main() -> None:
         panel.set_title(title, size=9)
         panel.set_xlabel("hours of one core")
         panel.set_xlim(0, 1.15 * max(row.hours for row in rows))
-        panel.margins(y=0.2)
+        panel.margins(y=0.25)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("validation PSNR, dB")
     figure.savefig(_DOCS / "training.png", dpi=80)

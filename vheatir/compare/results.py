@@ -58,8 +58,8 @@ class Comparison:
     minutes: float | None
     validate_every: float
     runs: Sequence[RunResult]
-    missing: Sequence[str] = ()
-    clock: str = "wall"
+    missing: Sequence[str]
+    clock: str
 
     @property
     def validations(self) -> list[tuple[str, str]]:
@@ -99,7 +99,7 @@ def read_comparison(path: Path) -> Comparison:
             validate_every=content["validate_every"],
             runs=[_run(entry) for entry in content["runs"]],
             missing=content["missing"],
-            clock=content.get("clock", "wall"),
+            clock=content["clock"],
         )
     except (KeyError, TypeError) as error:
         raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); run it again.") from error
