@@ -26,7 +26,7 @@ from vheatir.compare import cli
 from vheatir.compare.costs import Cost, Costs, costs_markdown, measure_costs, read_costs, write_costs
 from vheatir.compare.curve import CompareError, Curve, Point, read_curve, write_curve
 from vheatir.compare.document import documented
-from vheatir.compare.figure import plot_comparison
+from vheatir.compare.figure import line_of, plot_comparison
 from vheatir.compare.plan import Plan, read_plan
 from vheatir.compare.receptive import influence, receptive_sides
 from vheatir.compare.report import markdown
@@ -289,14 +289,14 @@ def test_files_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_the_table_holds_means_ranges_and_paired_differences() -> None:
-    """At a quarter of 4 minutes, half, and the end; differences seed by seed: -0.25 and +0.05, mean -0.10."""
+    """At the minutes nearest to 1/3 and 2/3 of 4, at the end; differences seed by seed: -0.25 and +0.05, mean -0.10."""
     lines = markdown(comparison()).splitlines()
     assert (
-        "| `heat` | 0.100 M | 400 | 240 | 28.10 (28.00 – 28.20) | 29.10 (29.00 – 29.20) | 30.10 (30.00 – 30.20) |  |"
+        "| `heat` | 0.100 M | 400 | 240 | 28.10 (28.00 – 28.20) | 29.55 (29.50 – 29.60) | 30.10 (30.00 – 30.20) |  |"
         in lines
     )
     assert (
-        "| `none` | 0.090 M | 400 | 240 | 28.30 (28.10 – 28.50) | 28.70 (28.60 – 28.80) | 30.00 (29.75 – 30.25) "
+        "| `none` | 0.090 M | 400 | 240 | 28.30 (28.10 – 28.50) | 28.80 (28.70 – 28.90) | 30.00 (29.75 – 30.25) "
         "| -0.10 (-0.25 – +0.05) |" in lines
     )
     assert "Not finished, and not in the tables: heat_noise_2." in lines
@@ -310,6 +310,19 @@ def test_the_table_holds_means_ranges_and_paired_differences() -> None:
 def test_a_curve_is_cut_where_training_goes_on() -> None:
     assert curve(28.0, 29.0, 30.0).until(200) == curve(28.0, 29.0)
     assert curve(28.0).with_point(Point(200, 120.0, {"sigma25": 29.0}), finished=True) == curve(28.0, 29.0)
+
+
+def test_a_line_joins_validations_of_the_same_time() -> None:
+    """One seed validated every minute, the other every two: 1.9 s late at first."""
+    rare = (Point(200, 121.9, {"sigma25": 29.4}), Point(400, 240.0, {"sigma25": 30.2}))
+    runs = [
+        RunResult("heat", "noise", 0, curve(28.0, 29.0, 29.5, 30.0)),
+        RunResult("heat", "noise", 1, replace(curve(28.0), points=rare)),
+    ]
+    line = line_of(runs, "sigma25")
+    assert line.x == pytest.approx([(120 + 121.9) / 120, 4])
+    assert line.y == pytest.approx([29.2, 30.1])
+    assert line.low == pytest.approx([29.0, 30.0])
 
 
 def test_the_figure_shows_the_mean_and_the_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,10 @@ class Curve:
         """The curve and one point more."""
         return replace(self, points=(*self.points, point), finished=finished)
 
+    def at(self, seconds: float) -> Point:
+        """The validation nearest to a time of training."""
+        return min(self.points, key=lambda point: abs(point.seconds - seconds))
+
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Curve:
         """Rebuild a curve from ``dataclasses.asdict`` of it, other keys beside it being left alone."""

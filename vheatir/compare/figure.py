@@ -9,7 +9,7 @@ from pathlib import Path
 from vheatir.benchmark.plots import Line, plot_lines
 from vheatir.compare.results import Comparison, RunResult
 
-__all__ = ["plot_comparison"]
+__all__ = ["line_of", "plot_comparison"]
 
 
 def plot_comparison(comparison: Comparison, folder: Path, *, suffix: str = "png") -> list[Path]:
@@ -30,7 +30,7 @@ def plot_comparison(comparison: Comparison, folder: Path, *, suffix: str = "png"
     written = []
     for task in dict.fromkeys(task for task, _ in comparison.validations):
         panels = {
-            validation: {entry: _line(list(comparison.of(entry, task).values()), validation) for entry in entries}
+            validation: {entry: line_of(list(comparison.of(entry, task).values()), validation) for entry in entries}
             for name, validation in comparison.validations
             if name == task and (entries := comparison.entries(task))
         }
@@ -39,7 +39,7 @@ def plot_comparison(comparison: Comparison, folder: Path, *, suffix: str = "png"
         plot_lines(
             path,
             panels,
-            title=f"{comparison.name}, {task}: mean of {seeds} seed{'s' if seeds != 1 else ''}, and their range",
+            title=f"{comparison.name}, {task}: " + (f"mean of {seeds} seeds, and range" if seeds > 1 else "one seed"),
             axis="minutes of training",
             foot=list(dict.fromkeys(str(run.curve.environment) for run in comparison.runs)),
         )
@@ -47,9 +47,10 @@ def plot_comparison(comparison: Comparison, folder: Path, *, suffix: str = "png"
     return written
 
 
-def _line(runs: Sequence[RunResult], validation: str) -> Line:
-    """Validation by validation, as far as all seeds have them."""
-    rows = list(zip(*(run.curve.points for run in runs), strict=False))
+def line_of(runs: Sequence[RunResult], validation: str) -> Line:
+    """Validation by validation of the run that has the fewest, beside those of the others at nearly the same time."""
+    fewest = min((run.curve.points for run in runs), key=len)
+    rows = [[run.curve.at(point.seconds) for run in runs] for point in fewest]
     scores = [[point.psnr[validation] for point in row] for row in rows]
     return Line(
         x=[statistics.fmean(point.seconds for point in row) / 60 for row in rows],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from typing import Final
 
 from vheatir.compare.results import Comparison, RunResult, Spread
@@ -10,7 +11,7 @@ from vheatir.compare.results import Comparison, RunResult, Spread
 __all__ = ["markdown"]
 
 #: of the training's time
-_SHARES: Final = (0.25, 0.5, 1.0)
+_SHARES: Final = (Fraction(1, 3), Fraction(2, 3), Fraction(1))
 
 
 def markdown(comparison: Comparison) -> str:
@@ -33,15 +34,16 @@ def _conditions(comparison: Comparison) -> str:
         length = f"{comparison.minutes:g} minutes of {kind}"
     return (
         f"Machine: {'; '.join(environments)}.\n\n"
-        f"Every training had {length} (validation and saving not counted) and the same data in the same order; seeds "
-        f"{', '.join(map(str, seeds))}. PSNR in dB on the validation split, by the averaged weights: mean over the "
-        f"seeds (smallest – largest), at the validation nearest to that share of the time."
+        f"Every training had {length} (validation and saving not counted) and the same data in the same order; "
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}. PSNR in dB on the validation split, by "
+        "the averaged weights: mean over the seeds (smallest – largest), at the validation nearest to that share of "
+        "the time."
     )
 
 
 def _section(comparison: Comparison, task: str, validation: str) -> str:
     entries = comparison.entries(task)
-    shares = [f"after {share:.0%}" if share < 1 else "at the end" for share in _SHARES]
+    shares = [f"after {share}" if share < 1 else "at the end" for share in _SHARES]
     heading = ["", "parameters", "steps", "seconds", *shares, f"end less `{entries[0]}`"]
     lines = [_line(heading), "|---" * len(heading) + "|"]
     for entry in entries:
@@ -49,7 +51,7 @@ def _section(comparison: Comparison, task: str, validation: str) -> str:
         cells = [f"`{entry}`", f"{next(iter(runs.values())).curve.parameters / 1e6:.3f} M"]
         cells += [_mean(runs.values(), lambda run: run.curve.points[-1].iteration)]
         cells += [_mean(runs.values(), lambda run: run.curve.points[-1].seconds)]
-        cells += [_psnr([run.psnr(validation, share) for run in runs.values()]) for share in _SHARES]
+        cells += [_psnr([run.psnr(validation, float(share)) for run in runs.values()]) for share in _SHARES]
         cells.append("" if entry == entries[0] else _difference(comparison, task, validation, entry, entries[0]))
         lines.append(_line(cells))
     return f"### {task}, validated at {validation}\n\n" + "\n".join(lines)

@@ -31,9 +31,7 @@ class RunResult:
 
     def psnr(self, validation: str, share: float) -> float:
         """PSNR in dB at the validation nearest to a share (0 to 1) of the training's time."""
-        end = self.curve.points[-1].seconds
-        nearest = min(self.curve.points, key=lambda point: abs(point.seconds - share * end))
-        return nearest.psnr[validation]
+        return self.curve.at(share * self.curve.points[-1].seconds).psnr[validation]
 
 
 @dataclass(frozen=True)
