@@ -25,7 +25,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 for _ in range(4):
     faults()
-print(faults())
+print(min(faults() for _ in range(4)))  # a block that once lies elsewhere is no block that goes back every time
 """
 
 
