@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
 from typing import Final
 
 from vheatir.compare.results import Comparison, RunResult, Spread
 
 __all__ = ["markdown"]
 
-#: of the training's time
-_SHARES: Final = (Fraction(1, 3), Fraction(2, 3), Fraction(1))
+#: of the training's time, by what the table calls them
+_SHARES: Final = {"after 1/3": 1 / 3, "after 2/3": 2 / 3, "at the end": 1.0}
 
 
 def markdown(comparison: Comparison) -> str:
@@ -43,15 +42,14 @@ def _conditions(comparison: Comparison) -> str:
 
 def _section(comparison: Comparison, task: str, validation: str) -> str:
     entries = comparison.entries(task)
-    shares = [f"after {share}" if share < 1 else "at the end" for share in _SHARES]
-    heading = ["", "parameters", "steps", "seconds", *shares, f"end less `{entries[0]}`"]
+    heading = ["", "parameters", "steps", "seconds", *_SHARES, f"end less `{entries[0]}`"]
     lines = [_line(heading), "|---" * len(heading) + "|"]
     for entry in entries:
         runs = comparison.of(entry, task)
         cells = [f"`{entry}`", f"{next(iter(runs.values())).curve.parameters / 1e6:.3f} M"]
         cells += [_mean(runs.values(), lambda run: run.curve.points[-1].iteration)]
         cells += [_mean(runs.values(), lambda run: run.curve.points[-1].seconds)]
-        cells += [_psnr([run.psnr(validation, float(share)) for run in runs.values()]) for share in _SHARES]
+        cells += [_psnr([run.psnr(validation, share) for run in runs.values()]) for share in _SHARES.values()]
         cells.append("" if entry == entries[0] else _difference(comparison, task, validation, entry, entries[0]))
         lines.append(_line(cells))
     return f"### {task}, validated at {validation}\n\n" + "\n".join(lines)

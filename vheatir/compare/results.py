@@ -1,8 +1,9 @@
 """What a comparison found, as a file.
 
 A comparison file is one JSON object: ``format`` ("vheatir-compare"), ``format_version`` (1), ``name``, ``minutes``
-(length of a training, or null where the steps were given), ``validate_every`` (seconds), ``missing`` (runs that were
-not finished) and ``runs``, each with ``entry``, ``task``, ``seed`` and its ``curve`` (as in a curve file).
+(length of a training, or null where the steps were given), ``clock`` (what these minutes are of, "wall" or
+"processor" time), ``validate_every`` (seconds), ``missing`` (runs that were not finished) and ``runs``, each with
+``entry``, ``task``, ``seed`` and its ``curve`` (as in a curve file).
 """
 
 from __future__ import annotations
