@@ -21,7 +21,7 @@ from training_options import needs_basicsr, training_options, write_photos
 from vheatir.archs import VHeatIR
 from vheatir.archs.complexity import count_multiply_adds, count_parameters
 from vheatir.benchmark.cost.timing import Timing
-from vheatir.benchmark.environment import Environment
+from vheatir.benchmark.environment import Environment, describe_environments
 from vheatir.compare import cli
 from vheatir.compare.costs import Cost, Costs, costs_markdown, measure_costs, read_costs, write_costs
 from vheatir.compare.curve import CompareError, Curve, Point, read_curve, write_curve
@@ -301,10 +301,21 @@ def test_the_table_holds_means_ranges_and_paired_differences() -> None:
     )
     assert "Not finished, and not in the tables: heat_noise_2." in lines
     assert f"Machine: {ENVIRONMENT}." in lines
+    assert "### noise, validated at sigma25; seeds 0, 1" in lines
     assert any(line.startswith("Every training had 4 minutes of processor time (") for line in lines)
     walled = replace(comparison(), clock="wall")
     assert "Every training had 4 minutes of training (" in markdown(walled)
     assert markdown(Comparison("race", 4.0, 60.0, [], missing=[], clock="wall")) == "No training is finished yet.\n"
+
+
+def test_what_differs_in_commit_and_date_alone_is_one_machine() -> None:
+    later = replace(ENVIRONMENT, commit="def5678", date="2026-02-02")
+    other = replace(ENVIRONMENT, threads=2, commit=None)
+    common = "A processor, {}, torch 2.13.0, Python 3.12.3, vheatir 0.1.0"
+    assert describe_environments([later, ENVIRONMENT, other, later]) == [
+        common.format("1 thread") + " at def5678, abc1234, 2026-01-31 to 2026-02-02",
+        common.format("2 threads") + ", 2026-01-31",
+    ]
 
 
 def test_a_curve_is_cut_where_training_goes_on() -> None:

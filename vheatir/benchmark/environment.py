@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from vheatir import __version__
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Environment", "describe_environment"]
+__all__ = ["Environment", "describe_environment", "describe_environments"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,23 @@ def describe_environment(device: torch.device) -> Environment:
         commit=_commit(),
         date=datetime.now(timezone.utc).date().isoformat(),
     )
+
+
+def describe_environments(environments: Iterable[Environment]) -> list[str]:
+    """One line for each machine and set of versions: what differs in commit or date alone stands in one."""
+    groups: dict[Environment, list[Environment]] = {}
+    for environment in environments:
+        groups.setdefault(replace(environment, commit=None, date=""), []).append(environment)
+    return [str(replace(group[0], commit=_commits(group), date=_dates(group))) for group in groups.values()]
+
+
+def _commits(group: list[Environment]) -> str | None:
+    return ", ".join(dict.fromkeys(environment.commit for environment in group if environment.commit)) or None
+
+
+def _dates(group: list[Environment]) -> str:
+    first, last = (pick(environment.date for environment in group) for pick in (min, max))
+    return first if first == last else f"{first} to {last}"
 
 
 def _processor() -> str:

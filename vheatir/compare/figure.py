@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from vheatir.benchmark.environment import describe_environments
 from vheatir.benchmark.plots import Line, plot_lines
 from vheatir.compare.results import Comparison, RunResult
 
@@ -34,14 +35,15 @@ def plot_comparison(comparison: Comparison, folder: Path, *, suffix: str = "png"
             for name, validation in comparison.validations
             if name == task and (entries := comparison.entries(task))
         }
-        seeds = len({run.seed for run in comparison.runs if run.task == task})
+        runs = [run for run in comparison.runs if run.task == task]
+        seeds = len({run.seed for run in runs})
         path = folder / f"{comparison.name}_{task}.{suffix}"
         plot_lines(
             path,
             panels,
             title=f"{comparison.name}, {task}: " + (f"mean of {seeds} seeds, and range" if seeds > 1 else "one seed"),
             axis="minutes of training",
-            foot=list(dict.fromkeys(str(run.curve.environment) for run in comparison.runs)),
+            foot=describe_environments(run.curve.environment for run in runs),
         )
         written.append(path)
     return written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from vheatir.benchmark.environment import describe_environments
 from vheatir.compare.results import Comparison, RunResult, Spread
 
 __all__ = ["markdown"]
@@ -25,18 +26,16 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _conditions(comparison: Comparison) -> str:
-    environments = dict.fromkeys(str(run.curve.environment) for run in comparison.runs)
-    seeds = sorted({run.seed for run in comparison.runs})
+    environments = describe_environments(run.curve.environment for run in comparison.runs)
     length = "the same number of steps"
     if comparison.minutes is not None:
         kind = "processor time" if comparison.clock == "processor" else "training"
         length = f"{comparison.minutes:g} minutes of {kind}"
     return (
         f"Machine: {'; '.join(environments)}.\n\n"
-        f"Every training had {length} (validation and saving not counted) and the same data in the same order; "
-        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}. PSNR in dB on the validation split, by "
-        "the averaged weights: mean over the seeds (smallest – largest), at the validation nearest to that share of "
-        "the time."
+        f"Every training had {length} (validation and saving not counted) and the same data in the same order. "
+        "PSNR in dB on the validation split, by the averaged weights: mean over the seeds (smallest – largest), at the "
+        "validation nearest to that share of the time."
     )
 
 
@@ -52,7 +51,12 @@ def _section(comparison: Comparison, task: str, validation: str) -> str:
         cells += [_psnr([run.psnr(validation, share) for run in runs.values()]) for share in _SHARES.values()]
         cells.append("" if entry == entries[0] else _difference(comparison, task, validation, entry, entries[0]))
         lines.append(_line(cells))
-    return f"### {task}, validated at {validation}\n\n" + "\n".join(lines)
+    return f"### {task}, validated at {validation}; {_seeds(comparison, task)}\n\n" + "\n".join(lines)
+
+
+def _seeds(comparison: Comparison, task: str) -> str:
+    seeds = sorted({run.seed for run in comparison.runs if run.task == task})
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def _difference(comparison: Comparison, task: str, validation: str, entry: str, other: str) -> str:
