@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from matplotlib.figure import Figure
 
 from vheatir.checkpoint import WeightsHeader
 from vheatir.explain.cli import main
-from vheatir.explain.draw import draw_block, draw_network
+from vheatir.explain.draw import draw_block, draw_network, set_apart
 from vheatir.explain.explanation import explain, summary
 from vheatir.explain.sheet import write_html, write_png
 from vheatir.inference.network import RestorationNetwork
@@ -165,6 +167,24 @@ def test_the_curves_are_the_measured_ones() -> None:
     levels = network.axes[5].get_lines()[2]
     assert list(np.asarray(levels.get_xdata())) == [0.0, 14.0, 28.0, 41.0, 55.0]
     assert list(np.asarray(levels.get_ydata())) == [field.radii[2] for field in explanation.by_level.values()]
+
+
+def test_labels_stand_apart_and_in_order() -> None:
+    assert set_apart([0.52, 0.5, 0.0], 0.16) == pytest.approx([0.59, 0.43, 0.0])
+    assert set_apart([0.1, 0.1, 0.1], 0.2) == pytest.approx([-0.1, 0.1, 0.3])
+    assert set_apart([0.9, 0.1], 0.2) == [0.9, 0.1]
+
+
+def test_lines_that_end_together_have_labels_that_can_be_read(tmp_path: Path) -> None:
+    explanation = explain(gray_model(), image(24, 24), 25.0, samples=1)
+    first = explanation.conductions[0]
+    alike = replace(first, nodes=torch.full_like(first.nodes, 3.0))
+    figure = Figure(figsize=(18, 2.75), layout="constrained")  # as in a sheet
+    draw_block(figure, explanation, alike, explanation.spreads[0])
+    figure.savefig(tmp_path / "block.png")  # the layout is made now
+    boxes = sorted((label.get_window_extent().y0, label.get_window_extent().y1) for label in figure.axes[0].texts)
+    assert len(boxes) == 3
+    assert all(lower[1] <= upper[0] for lower, upper in pairwise(boxes))
 
 
 def test_chosen_blocks_alone_make_a_lower_sheet(tmp_path: Path) -> None:

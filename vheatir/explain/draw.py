@@ -7,7 +7,8 @@ Okabe and Ito's, colour maps cividis, inferno and PuOr, which colour-blind reade
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import FigureBase
 
-__all__ = ["CONDUCTION_PANELS", "NETWORK_PANELS", "draw_block", "draw_network"]
+__all__ = ["CONDUCTION_PANELS", "NETWORK_PANELS", "draw_block", "draw_network", "set_apart"]
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +48,9 @@ _SMALL: Final = 7
 _LINES: Final = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."))
 _RINGS: Final = (":", "--", "-")
 _DECADES: Final = 4
+#: of a label of two lines, as a share of a panel's height
+_LABEL_HEIGHT: Final = 0.16
+_ROUNDS_APART: Final = 50
 _RESPONSE_REACH: Final = 16
 _FREQUENCIES: Final = 181
 #: the smallest length that has a place on the axis, in feature pixels
@@ -107,13 +111,41 @@ def _draw_conductivity(axes: Axes, conduction: Conduction, shown: list[int]) -> 
     for channel, (color, _) in zip(shown, _LINES, strict=False):
         axes.plot(_cycles(frequencies), across[:, channel].numpy(), color=color)
         axes.plot(_cycles(frequencies), down[:, channel].numpy(), color=color, linestyle=":", linewidth=1)
-        end, label = (0.5, float(across[-1, channel])), f"channel {channel}\ng = {float(conduction.gain[channel]):.2f}"
-        axes.annotate(label, end, (4, 0), textcoords="offset points", color=color, fontsize=_SMALL, va="center")
     axes.set_yscale("symlog", linthresh=0.1)
     axes.set_ylim(bottom=0)
+    _label_lines(axes, {f"channel {c}\ng = {float(conduction.gain[c]):.2f}": float(across[-1, c]) for c in shown})
     axes.set_title("conductivity k(ω)\nalong x (solid), along y (dotted)")
     axes.set_ylabel("k (feature px²)")
     _frequency_axis(axes)
+
+
+def _label_lines(axes: Axes, ends: Mapping[str, float]) -> None:
+    """Label lines where they end on the right, in their colours, one label clear of the next."""
+    to_share = axes.transData + axes.transAxes.inverted()  # of the axes' height: the layout is not made yet
+    heights = [float(to_share.transform((0.0, value))[1]) for value in ends.values()]
+    for label, height, (color, _) in zip(ends, set_apart(heights, _LABEL_HEIGHT), _LINES, strict=False):
+        axes.annotate(
+            label,
+            (1, height),
+            (4, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=color,
+            fontsize=_SMALL,
+            va="center",
+        )
+
+
+def set_apart(places: Sequence[float], gap: float) -> list[float]:
+    """Move places on a line until neighbours are ``gap`` apart; their order and their mean stay as they are."""
+    moved = list(places)
+    order = sorted(range(len(moved)), key=moved.__getitem__)
+    for _ in range(_ROUNDS_APART):
+        for lower, upper in pairwise(order):
+            push = max(0.0, gap - (moved[upper] - moved[lower])) / 2
+            moved[lower] -= push
+            moved[upper] += push
+    return moved
 
 
 def _draw_decay(axes: Axes, conduction: Conduction, shown: list[int]) -> None:
