@@ -138,15 +138,15 @@ def read_costs(path: Path) -> Costs:
     Raises:
         CompareError: if it is missing, no such file, or damaged.
     """
-    content = read_json(path, FORMAT)
-    try:
-        costs = [
-            Cost(**(cost | {"call": Timing(tuple(cost["call"]["seconds"]), cost["call"]["cold"])}))
-            for cost in content["costs"]
-        ]
-        return Costs(content["size"], Environment(**content["environment"]), costs)
-    except (KeyError, TypeError) as error:
-        raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); measure again.") from error
+    return read_json(path, FORMAT, _costs, remedy="measure again")
+
+
+def _costs(content: Mapping[str, Any]) -> Costs:
+    costs = [
+        Cost(**(cost | {"call": Timing(tuple(cost["call"]["seconds"]), cost["call"]["cold"])}))
+        for cost in content["costs"]
+    ]
+    return Costs(content["size"], Environment(**content["environment"]), costs)
 
 
 def _build(arguments: Mapping[str, Any]) -> VHeatIR:

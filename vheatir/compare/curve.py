@@ -8,10 +8,10 @@ A curve file is one JSON object: ``format`` ("vheatir-curve"), ``format_version`
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from vheatir.atomic import atomic_path
 from vheatir.benchmark.environment import Environment
@@ -19,6 +19,8 @@ from vheatir.benchmark.environment import Environment
 __all__ = ["CompareError", "Curve", "Point", "read_curve", "read_json", "write_curve", "write_json"]
 
 _FORMAT: Final = "vheatir-curve"
+
+Built = TypeVar("Built")
 
 
 class CompareError(ValueError):
@@ -90,11 +92,7 @@ def read_curve(path: Path) -> Curve:
     Raises:
         CompareError: if it is missing, no curve file, or damaged.
     """
-    content = read_json(path, _FORMAT)
-    try:
-        return Curve.from_json(content)
-    except (KeyError, TypeError) as error:
-        raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); remove it and run again.") from error
+    return read_json(path, _FORMAT, Curve.from_json, remedy="remove it and run again")
 
 
 def write_json(path: Path, kind: str, content: Mapping[str, Any]) -> None:
@@ -104,11 +102,17 @@ def write_json(path: Path, kind: str, content: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
 
 
-def read_json(path: Path, kind: str) -> Mapping[str, Any]:
+def read_json(path: Path, kind: str, build: Callable[[Mapping[str, Any]], Built], *, remedy: str) -> Built:
     """Read a JSON object of one format.
 
+    Args:
+        path: the file.
+        kind: its format.
+        build: what to make of the object; raises KeyError or TypeError where something is missing.
+        remedy: what to do if it does.
+
     Raises:
-        CompareError: if the file is missing, or of another format or version.
+        CompareError: if the file is missing, of another format or version, or damaged.
     """
     try:
         content = json.loads(path.read_text("utf-8"))
@@ -116,4 +120,7 @@ def read_json(path: Path, kind: str) -> Mapping[str, Any]:
         raise CompareError(f"{path} cannot be read ({error}); run the comparison again.") from error
     if not isinstance(content, dict) or content.get("format") != kind or content.get("format_version") != 1:
         raise CompareError(f"{path} is not a file of format {kind}, version 1; give another.")
-    return content
+    try:
+        return build(content)
+    except (KeyError, TypeError) as error:
+        raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); {remedy}.") from error

@@ -12,9 +12,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from vheatir.compare.curve import CompareError, Curve, read_json, write_json
+from vheatir.compare.curve import Curve, read_json, write_json
 
 __all__ = ["FORMAT", "Comparison", "RunResult", "Spread", "read_comparison", "write_comparison"]
 
@@ -90,18 +90,18 @@ def read_comparison(path: Path) -> Comparison:
     Raises:
         CompareError: if it is missing, no comparison file, or damaged.
     """
-    content = read_json(path, FORMAT)
-    try:
-        return Comparison(
-            name=content["name"],
-            minutes=content["minutes"],
-            validate_every=content["validate_every"],
-            runs=[_run(entry) for entry in content["runs"]],
-            missing=content["missing"],
-            clock=content["clock"],
-        )
-    except (KeyError, TypeError) as error:
-        raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); run it again.") from error
+    return read_json(path, FORMAT, _comparison, remedy="run it again")
+
+
+def _comparison(content: Mapping[str, Any]) -> Comparison:
+    return Comparison(
+        name=content["name"],
+        minutes=content["minutes"],
+        validate_every=content["validate_every"],
+        runs=[_run(entry) for entry in content["runs"]],
+        missing=content["missing"],
+        clock=content["clock"],
+    )
 
 
 def _run(content: Mapping[str, object]) -> RunResult:
