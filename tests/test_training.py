@@ -19,6 +19,7 @@ from skimage import data
 from torch import Tensor
 from training_options import (
     HAS_BASICSR,
+    TINY_NETWORK,
     forget_basicsr_logger,
     training_options,
     write_image,
@@ -32,6 +33,7 @@ if not HAS_BASICSR:
 import vheatir.test
 import vheatir.train
 from vheatir import basicsr_compat
+from vheatir.archs import VHeatIR
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.data.sampler import EndlessSampler
 from vheatir.interrupt import stop_on_signals
@@ -185,6 +187,31 @@ def test_an_interruption_saves_the_step_at_hand(
     assert main(monkeypatch, vheatir.train, "-opt", "broken.yml", "--auto_resume") == 0
     weights = [load(folder / "experiments" / name / "models" / "net_g_8.pth") for name in ("unbroken", "broken")]
     assert same(*weights)
+
+
+MIXERS: dict[str, dict[str, Any]] = {
+    "heat of half the channels and frequencies": {"mixer": "heat", "heat_ratio": 0.5, "spectrum_ratio": 0.5},
+    "attention": {"mixer": "attention", "window": 4, "num_heads": 2},
+    "hcnet, fixed k": {"mixer": "hcnet", "hcnet_step": "fixed"},
+    "hcnet, learned k": {"mixer": "hcnet", "hcnet_step": "learned"},
+    "hcnet, k from the input, refinement": {"mixer": "hcnet", "hcnet_step": "input", "mlp": "refinement"},
+    "identity": {"mixer": "identity"},
+}
+
+
+@pytest.mark.parametrize("mixer", MIXERS.values(), ids=list(MIXERS))
+def test_every_mixer_trains_from_an_option_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, mixer: dict[str, Any]
+) -> None:
+    """Every weight moves between steps 4 and 8, and the network built anew from the file takes them all."""
+    options = training_options(network_g=TINY_NETWORK | {"depths": [2]} | mixer)  # the second block's windows shift
+    write_options(folder / "tiny.yml", options)
+    assert main(monkeypatch, vheatir.train, "-opt", "tiny.yml") == 0
+    half, whole = (load(folder / "experiments" / "tiny" / "models" / f"net_g_{step}.pth") for step in (4, 8))
+    still = [name for name, value in whole["params"].items() if torch.equal(value, half["params"][name])]
+    assert still == []
+    network = VHeatIR(**{key: value for key, value in options["network_g"].items() if key != "type"})
+    network.load_state_dict(whole["params_ema"])
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:
