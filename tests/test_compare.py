@@ -292,16 +292,17 @@ def test_the_table_holds_means_ranges_and_paired_differences() -> None:
     """At the minutes nearest to 1/3 and 2/3 of 4, at the end; differences seed by seed: -0.25 and +0.05, mean -0.10."""
     lines = markdown(comparison()).splitlines()
     assert (
-        "| `heat` | 0.100 M | 400 | 240 | 28.10 (28.00 – 28.20) | 29.55 (29.50 – 29.60) | 30.10 (30.00 – 30.20) |  |"
-        in lines
+        "| `heat` | 0.100 M | 0, 1 | 400 | 240 | 28.10 (28.00 – 28.20) | 29.55 (29.50 – 29.60) "
+        "| 30.10 (30.00 – 30.20) |  |" in lines
     )
     assert (
-        "| `none` | 0.090 M | 400 | 240 | 28.30 (28.10 – 28.50) | 28.80 (28.70 – 28.90) | 30.00 (29.75 – 30.25) "
+        "| `none` | 0.090 M | 0, 1 | 400 | 240 | 28.30 (28.10 – 28.50) | 28.80 (28.70 – 28.90) | 30.00 (29.75 – 30.25) "
         "| -0.10 (-0.25 – +0.05) |" in lines
     )
     assert "Not finished, and not in the tables: heat_noise_2." in lines
+    fewer = markdown(replace(comparison(), runs=comparison().runs[:3])).splitlines()
+    assert "| `none` | 0.090 M | 0 | 400 | 240 | 28.50 | 28.70 | 29.75 | -0.25 |" in fewer
     assert f"Machine: {ENVIRONMENT}." in lines
-    assert "### noise, validated at sigma25; seeds 0, 1" in lines
     assert any(line.startswith("Every training had 4 minutes of processor time (") for line in lines)
     walled = replace(comparison(), clock="wall")
     assert "Every training had 4 minutes of training (" in markdown(walled)
@@ -353,6 +354,9 @@ def test_the_figure_shows_the_mean_and_the_range(tmp_path: Path, monkeypatch: py
     band = axes.collections[1].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(28.1)
     assert band[:, 1].max() == pytest.approx(30.25)
+    plot_comparison(replace(comparison(), runs=comparison().runs[:3]), tmp_path)
+    titles = [figure.get_suptitle() for figure in saved]
+    assert titles == ["race, noise: mean of 2 seeds, and range", "race, noise: mean of 1 to 2 seeds, and range"]
 
 
 # the page

@@ -36,17 +36,24 @@ def plot_comparison(comparison: Comparison, folder: Path, *, suffix: str = "png"
             if name == task and (entries := comparison.entries(task))
         }
         runs = [run for run in comparison.runs if run.task == task]
-        seeds = len({run.seed for run in runs})
         path = folder / f"{comparison.name}_{task}.{suffix}"
         plot_lines(
             path,
             panels,
-            title=f"{comparison.name}, {task}: " + (f"mean of {seeds} seeds, and range" if seeds > 1 else "one seed"),
+            title=f"{comparison.name}, {task}: {_what_lines_are(comparison, task)}",
             axis="minutes of training",
             foot=describe_environments(run.curve.environment for run in runs),
         )
         written.append(path)
     return written
+
+
+def _what_lines_are(comparison: Comparison, task: str) -> str:
+    counts = [len(comparison.of(entry, task)) for entry in comparison.entries(task)]
+    fewest, most = min(counts), max(counts)
+    if most == 1:
+        return "one seed"
+    return f"mean of {most if fewest == most else f'{fewest} to {most}'} seeds, and range"
 
 
 def line_of(runs: Sequence[RunResult], validation: str) -> Line:

@@ -41,22 +41,18 @@ def _conditions(comparison: Comparison) -> str:
 
 def _section(comparison: Comparison, task: str, validation: str) -> str:
     entries = comparison.entries(task)
-    heading = ["", "parameters", "steps", "seconds", *_SHARES, f"end less `{entries[0]}`"]
+    heading = ["", "parameters", "seeds", "steps", "seconds", *_SHARES, f"end less `{entries[0]}`"]
     lines = [_line(heading), "|---" * len(heading) + "|"]
     for entry in entries:
         runs = comparison.of(entry, task)
         cells = [f"`{entry}`", f"{next(iter(runs.values())).curve.parameters / 1e6:.3f} M"]
+        cells += [", ".join(map(str, sorted(runs)))]
         cells += [_mean(runs.values(), lambda run: run.curve.points[-1].iteration)]
         cells += [_mean(runs.values(), lambda run: run.curve.points[-1].seconds)]
         cells += [_psnr([run.psnr(validation, share) for run in runs.values()]) for share in _SHARES.values()]
         cells.append("" if entry == entries[0] else _difference(comparison, task, validation, entry, entries[0]))
         lines.append(_line(cells))
-    return f"### {task}, validated at {validation}; {_seeds(comparison, task)}\n\n" + "\n".join(lines)
-
-
-def _seeds(comparison: Comparison, task: str) -> str:
-    seeds = sorted({run.seed for run in comparison.runs if run.task == task})
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+    return f"### {task}, validated at {validation}\n\n" + "\n".join(lines)
 
 
 def _difference(comparison: Comparison, task: str, validation: str, entry: str, other: str) -> str:
