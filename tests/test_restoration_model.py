@@ -167,6 +167,18 @@ def test_basicsr_schedules_still_work(tmp_path: Path) -> None:
     assert not model.out_of_time
 
 
+def test_the_last_step_is_foreseen_from_the_pace(tmp_path: Path) -> None:
+    """100 steps in one of ten minutes make 1,000; a limit of the steps may come first."""
+    for total_iter, expected in ((10**6, 1000), (400, 400)):
+        schedule = {"type": "WarmupCosine", "minutes": 10}
+        model = make_model(tmp_path, train__scheduler=schedule, train__total_iter=total_iter)
+        assert model.last_iteration(1) == total_iter  # nothing is known yet
+        model.schedulers[0].load_state_dict({"iteration": 101, "elapsed": 60.0})
+        assert model.last_iteration(101) == expected
+        model.schedulers[0].load_state_dict({"iteration": 101, "elapsed": 601.0})
+        assert model.last_iteration(101) == 101
+
+
 # Validation
 
 

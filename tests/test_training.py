@@ -289,6 +289,7 @@ def test_a_budget_of_time_ends_the_training(folder: Path, monkeypatch: pytest.Mo
     assert same(load(experiment / "models" / "net_g_2.pth"), load(experiment / "models" / "net_g_latest.pth"))
     (log,) = experiment.glob("train_*.log")
     assert logged_psnr(log) > 10
+    assert re.findall(r"eta: ([^,]*),", log.read_text())[-1] == "0:00:00"
     forget_basicsr_logger()
     assert main(monkeypatch, vheatir.train, "-opt", path, "--auto_resume") == 0
     assert sorted(file.name for file in (experiment / "models").iterdir()) == ["net_g_2.pth", "net_g_latest.pth"]

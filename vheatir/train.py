@@ -285,6 +285,8 @@ def step(run: Training) -> float:
 
 
 def _log(run: Training, iteration_time: float, data_time: float) -> None:
+    # BasicSR reckons the time that is left from this number, less one
+    run.message_logger.max_iters = run.model.last_iteration(run.iteration) + 1
     run.message_logger(
         {
             "epoch": 0,

@@ -80,6 +80,12 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         """True once a budget of time of the schedule is used up."""
         return any(isinstance(scheduler, WarmupCosine) and scheduler.out_of_time for scheduler in self.schedulers)
 
+    def last_iteration(self, current_iter: int) -> int:
+        """The step that will be the last: ``total_iter``, or where the pace so far leads in a budget of time."""
+        shares = [s.progress for s in self.schedulers if isinstance(s, WarmupCosine) and s.progress > 0]
+        paced = (round((current_iter - 1) / share) for share in shares)  # the share of the steps before this one
+        return max(current_iter, min([int(self.opt["train"]["total_iter"]), *paced]))
+
     def feed_data(self, data: dict[str, Any]) -> None:
         super().feed_data(data)
         self.level = data["level"].to(self.device)
