@@ -22,8 +22,8 @@ from torch import Tensor
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.models.weights import read_checkpoint
 from vheatir.options import read_options
-from vheatir.pretrain.model import center_crop, masked_psnr
-from vheatir.pretrain.network import CORNERS, QBHeat, to_top_left
+from vheatir.pretrain.model import center_crop, masked_psnr, mean_of_visible
+from vheatir.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
 from vheatir.pretrain.report import heat_report, summary
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -70,11 +70,6 @@ def load_network(checkpoint: Path, options: dict[str, Any]) -> QBHeat:
     return network
 
 
-def mean_of_visible(image: Tensor, corner: int) -> Tensor:
-    """The visible quarter's mean, everywhere."""
-    return quarter(image, corner).mean(dim=(-2, -1), keepdim=True).expand_as(image)
-
-
 def repeated_edges(image: Tensor, corner: int) -> Tensor:
     """The quarter, its last row and column repeated."""
     block = quarter(image, corner)
@@ -87,12 +82,6 @@ def mean_of_hidden(image: Tensor, corner: int) -> Tensor:
     block = quarter(image, corner)
     hidden = (image.sum() - block.sum()) / (image.numel() - block.numel())
     return hidden.expand_as(image)
-
-
-def quarter(image: Tensor, corner: int) -> Tensor:
-    """The visible quarter (C, H/2, W/2), flipped as if it lay top left."""
-    height, width = image.shape[-2:]
-    return to_top_left(image, corner)[:, : height // 2, : width // 2]
 
 
 def draw(images: list[Tensor], rebuild: Callable[[Tensor], Tensor]) -> None:

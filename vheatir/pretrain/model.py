@@ -16,10 +16,10 @@ from vheatir.atomic import atomic_path
 from vheatir.basicsr_compat import MODEL_REGISTRY, get_root_logger
 from vheatir.models.restoration_model import RestorationModel
 from vheatir.models.weights import read_checkpoint
-from vheatir.pretrain.network import CORNERS, QBHeat, to_top_left
+from vheatir.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
 from vheatir.pretrain.report import heat_report, summary
 
-__all__ = ["QBHeatModel", "center_crop", "masked_psnr", "pixel_weights"]
+__all__ = ["QBHeatModel", "center_crop", "masked_psnr", "mean_of_visible", "pixel_weights"]
 
 #: of a checkpoint's state dicts, which one holds the head that belongs to a backbone
 _HEAD_KEYS = {"params": "head", "params_ema": "head_ema"}
@@ -73,7 +73,7 @@ class QBHeatModel(RestorationModel):
         for item in dataloader:
             results = list(self._rebuild(item))
             scores += [
-                (masked_psnr(rebuilt, truth, corner), masked_psnr(_mean_of_visible(truth, corner), truth, corner))
+                (masked_psnr(rebuilt, truth, corner), masked_psnr(mean_of_visible(truth, corner), truth, corner))
                 for corner, (rebuilt, truth) in enumerate(results)
             ]
             if save_img:
@@ -179,11 +179,9 @@ def _hidden(image: Tensor, corner: int) -> Tensor:
     return to_top_left(hidden, corner)
 
 
-def _mean_of_visible(truth: Tensor, corner: int) -> Tensor:
+def mean_of_visible(truth: Tensor, corner: int) -> Tensor:
     """The best flat guess from the visible quarter of (C, H, W): the measure of what a prediction is worth."""
-    height, width = truth.shape[-2:]
-    visible = to_top_left(truth, corner)[:, : height // 2, : width // 2]
-    return visible.mean(dim=(-2, -1), keepdim=True).expand_as(truth)
+    return quarter(truth, corner).mean(dim=(-2, -1), keepdim=True).expand_as(truth)
 
 
 def _on_cpu(module: nn.Module) -> dict[str, Tensor]:

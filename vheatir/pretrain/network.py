@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vheatir.archs import VHeatIR
 from vheatir.pretrain.extrapolation import SOURCES, Source, extrapolate
 
-__all__ = ["CORNERS", "FeatureDecoder", "HeatExtrapolation", "QBHeat", "QuarterHead", "to_top_left"]
+__all__ = ["CORNERS", "FeatureDecoder", "HeatExtrapolation", "QBHeat", "QuarterHead", "quarter", "to_top_left"]
 
 #: the image's axes to flip, so that the block in this corner comes to lie top left
 CORNERS = ((), (-1,), (-2,), (-2, -1))
@@ -25,6 +25,12 @@ def to_top_left(image: Tensor, corner: int) -> Tensor:
         corner: 0 top left, 1 top right, 2 bottom left, 3 bottom right.
     """
     return image.flip(CORNERS[corner]) if CORNERS[corner] else image
+
+
+def quarter(image: Tensor, corner: int) -> Tensor:
+    """The quarter of (..., H, W) that lies in a corner, (..., H/2, W/2), flipped as if it lay top left."""
+    height, width = image.shape[-2:]
+    return to_top_left(image, corner)[..., : height // 2, : width // 2]
 
 
 class HeatExtrapolation(nn.Module):
@@ -167,8 +173,7 @@ class QBHeat(nn.Module):
         multiple = 2 * self.backbone.downscale
         if height % multiple or width % multiple:
             raise ValueError(f"The sides of the image are multiples of {multiple}, not {height} and {width}.")
-        block = to_top_left(image, corner)[..., : height // 2, : width // 2]
-        return to_top_left(self.head(self.backbone.features(block, condition)), corner)
+        return to_top_left(self.head(self.backbone.features(quarter(image, corner), condition)), corner)
 
 
 def _block_diagonal(decay: Tensor, frequency: Tensor) -> Tensor:
