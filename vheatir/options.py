@@ -32,7 +32,8 @@ _PATH: Final = _keys("", "pretrain_network_g strict_load_g param_key_g resume_st
 _PRETRAINING_PATH: Final = _keys("", "pretrain_network_g resume_state")
 _PRETRAIN: Final = _keys("sources decoder_depth visible_weight")
 _TRAIN: Final = _keys(
-    "optim_g scheduler total_iter pixel_opt", "ema_decay warmup_iter precision grad_clip accumulate compile"
+    "optim_g scheduler total_iter pixel_opt",
+    "ema_decay warmup_iter precision grad_clip accumulate compile level_weight",
 )
 _TRAINING_VAL: Final = _keys("val_freq save_img", "suffix metrics pbar tile tile_overlap")
 _PRETRAINING_VAL: Final = _keys("val_freq save_img", "crop")
@@ -45,7 +46,7 @@ _TRAINING_DATASET: Final = _keys(
     "name type in_chans degradation gt_size use_hflip use_rot seed batch_size_per_gpu num_worker_per_gpu",
     f"{_CLEAN_IMAGES} on_device prefetch_mode num_prefetch_queue persistent_workers",
 )
-_EVALUATION_DATASET: Final = _keys("name type in_chans degradation", _CLEAN_IMAGES)
+_EVALUATION_DATASET: Final = _keys("name type in_chans degradation", f"{_CLEAN_IMAGES} tell gray crop")
 
 # what a section may hold, for each value of its key ``type``
 _OPTIMIZERS: Final = {
@@ -67,13 +68,27 @@ _LOSSES: Final = {
 _METRICS: Final = dict.fromkeys(
     ("calculate_psnr", "calculate_ssim"), _keys("type crop_border", "input_order test_y_channel better")
 )
-_TRAINING_DEGRADATIONS: Final = {
-    "noise": _keys("type", "sigma sigmas"),
-    "jpeg": _keys("type quality", "log_quality double subsampling grid_phase studio_swing"),
+_JPEG: Final = "log_quality double subsampling grid_phase studio_swing"
+_SINGLE_DEGRADATIONS: Final = {"noise": _keys("type", "sigma sigmas"), "jpeg": _keys("type quality", _JPEG)}
+_TRAINING_DEGRADATIONS: Final = {**_SINGLE_DEGRADATIONS, "mixture": _keys("type gray withheld parts")}
+#: kinds of degradations in a mixture
+_PARTS: Final = {
+    "noise": _keys("type share", "sigma sigmas"),
+    "jpeg": _keys("type share quality", _JPEG),
+    "noise_jpeg": _keys("type share quality", f"sigma sigmas {_JPEG}"),
+    **dict.fromkeys(("camera", "grain", "clean"), _keys("type share")),
 }
-_EVALUATION_DEGRADATIONS: Final = {"noise": _keys("type sigma"), "jpeg": _keys("type quality")}
+_EVALUATION_DEGRADATIONS: Final = {
+    "noise": _keys("type sigma"),
+    "jpeg": _keys("type quality"),
+    "camera": _keys("type"),
+}
 
-_CHOICES: Final[Mapping[str, tuple[str | None, ...]]] = {"precision": ("fp32", "bf16"), "prefetch_mode": (None, "cpu")}
+_CHOICES: Final[Mapping[str, tuple[str | None, ...]]] = {
+    "precision": ("fp32", "bf16", "auto"),
+    "prefetch_mode": (None, "cpu"),
+    "tell": ("all", "none"),
+}
 #: keys whose text may look like a number
 _TEXT_KEYS: Final = _keys(
     "name suffix subsampling dataroot_gt dataroots_gt include_list exclude_list pretrain_network_g resume_state"
@@ -140,7 +155,7 @@ def check_options(options: Mapping[str, Any], *, is_train: bool) -> None:
         OptionError: at the first unknown or missing key, unknown ``type``, or number that YAML reads as text.
     """
     _check_keys("", options, _TRAINING_FILE if is_train else _TEST_FILE)
-    _check_common(options, model="RestorationModel", path=_PATH, is_train=is_train)
+    _check_common(options, models=("RestorationModel", "PyramidModel"), path=_PATH, is_train=is_train)
     if not is_train or options.get("val") is not None:
         _check_validation(options, _TRAINING_VAL if is_train else _TEST_VAL)
     if not is_train and options["path"].get("pretrain_network_g") is None:
@@ -154,7 +169,7 @@ def check_pretraining_options(options: Mapping[str, Any]) -> None:
         OptionError: as :func:`check_options`, and for crops that cannot be cut into quarters.
     """
     _check_keys("", options, _PRETRAINING_FILE)
-    _check_common(options, model="QBHeatModel", path=_PRETRAINING_PATH, is_train=True)
+    _check_common(options, models=("QBHeatModel",), path=_PRETRAINING_PATH, is_train=True)
     _check_keys("pretrain", _section(options, "pretrain"), _PRETRAIN)
     _check_quarters("datasets.train.gt_size", options["datasets"]["train"]["gt_size"], options["network_g"])
     if options.get("val") is not None:
@@ -163,10 +178,10 @@ def check_pretraining_options(options: Mapping[str, Any]) -> None:
             _check_quarters("val.crop", options["val"]["crop"], options["network_g"])
 
 
-def _check_common(options: Mapping[str, Any], *, model: str, path: _Keys, is_train: bool) -> None:
+def _check_common(options: Mapping[str, Any], *, models: Sequence[str], path: _Keys, is_train: bool) -> None:
     """Check the sections that every kind of file has."""
-    if options["model_type"] != model:
-        raise OptionError(f"model_type is {model}, not {options['model_type']}.")
+    if options["model_type"] not in models:
+        raise OptionError(f"model_type is {' or '.join(models)}, not {options['model_type']}.")
     _check_keys("path", _section(options, "path"), path)
     if options.get("dist_params") is not None:
         _check_keys("dist_params", _section(options, "dist_params"), _DIST_PARAMS)
@@ -220,11 +235,11 @@ def _check_validation(options: Mapping[str, Any], keys: _Keys) -> None:
 
 
 def _check_network(network: Mapping[str, Any]) -> None:
-    from vheatir.archs import VHeatIR
+    from vheatir.archs import VHeatIR, VHeatPyramid
 
     required = frozenset({"type", "in_chans"})
-    arguments = frozenset(inspect.signature(VHeatIR).parameters)
-    _check_typed("network_g", network, {"VHeatIR": _Keys(required, arguments - required)})
+    arguments = {kind.__name__: frozenset(inspect.signature(kind).parameters) for kind in (VHeatIR, VHeatPyramid)}
+    _check_typed("network_g", network, {name: _Keys(required, keys - required) for name, keys in arguments.items()})
 
 
 def _check_dataset(options: Mapping[str, Any], phase: str, *, is_train: bool) -> None:
@@ -239,12 +254,27 @@ def _check_dataset(options: Mapping[str, Any], phase: str, *, is_train: bool) ->
     degradation = _section(options, "datasets", phase, "degradation")
     known = _TRAINING_DEGRADATIONS if training else _EVALUATION_DEGRADATIONS
     _check_typed(f"{place}.degradation", degradation, known)
-    _check_level(f"{place}.degradation", degradation, training=training)
+    if degradation["type"] == "mixture":
+        _check_parts(f"{place}.degradation.parts", degradation["parts"])
+    else:
+        _check_level(f"{place}.degradation", degradation, training=training)
+    if degradation["type"] == "camera" and dataset.get("crop") is None:
+        raise OptionError(f"{place} needs crop, the side of the photographs: a camera takes squares.")
+
+
+def _check_parts(place: str, parts: object) -> None:
+    if not isinstance(parts, list) or not parts:
+        raise OptionError(f"{place} is a list of degradations, each with a type and a share.")
+    for index, part in enumerate(parts):
+        if not isinstance(part, dict):
+            raise OptionError(f"{place}[{index}] is a mapping with a type and a share, not {part}.")
+        _check_typed(f"{place}[{index}]", part, _PARTS)
+        _check_level(f"{place}[{index}]", part, training=True)
 
 
 def _check_level(place: str, degradation: Mapping[str, Any], *, training: bool) -> None:
     """Training draws levels, an evaluation has one."""
-    if training and degradation["type"] == "noise" and ("sigma" in degradation) == ("sigmas" in degradation):
+    if training and degradation["type"] in ("noise", "noise_jpeg") and ("sigma" in degradation) == ("sigmas" in degradation):
         raise OptionError(f"{place} needs either sigma (lowest and highest) or sigmas (a list to choose from).")
     for key in degradation.keys() & {"sigma", "sigmas", "quality"}:
         level = degradation[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vheatir.archs.configs import CONFIGS, configuration
+from vheatir.archs.pyramid_arch import VHeatPyramid
 from vheatir.archs.vheatir_arch import VHeatIR
 
-__all__ = ["CONFIGS", "VHeatIR", "configuration"]
+__all__ = ["CONFIGS", "VHeatIR", "VHeatPyramid", "configuration"]

@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vheatir.archs.pyramid_arch import UNKNOWN
 from vheatir.basicsr_compat import DATASET_REGISTRY
-from vheatir.data.degradations import (
-    Degradation,
-    GaussianNoise,
-    JpegCompression,
-    jpeg_level,
-    noise_level,
-)
+from vheatir.data.camera import draw_shot
+from vheatir.data.degradations import Degradation, jpeg_level, noise_level
 from vheatir.data.evaluation import Task, clean_image, degraded_image
+from vheatir.data.mixture import DegradationMixture, make_jpeg, make_mixture, make_noise
 from vheatir.data.sources import CachedSource, ImageSource, open_source, read_name_list
 
 __all__ = ["DegradedImageDataset"]
@@ -44,15 +41,21 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     * ``degradation``: ``type: noise`` with ``sigma: [low, high]``, or with ``sigmas``, a list to choose from; or
       ``type: jpeg`` with ``quality: [low, high]``, ``log_quality``, ``double``, ``subsampling``, ``grid_phase``,
       ``studio_swing``, as :class:`~vheatir.data.degradations.JpegCompression` explains. In validation ``sigma`` and
-      ``quality`` are numbers.
+      ``quality`` are numbers. Or, in training, ``type: mixture`` with ``gray``, ``withheld`` and ``parts``, a list of
+      degradations with a ``share`` each (:class:`~vheatir.data.mixture.DegradationMixture`); in validation,
+      ``type: camera`` for photographs by cameras that are the same every time.
+    * ``tell``: in validation, for networks that take two levels: ``all`` or ``none``.
+    * ``gray``: in validation, gray images as three equal channels.
+    * ``crop``: in validation, the square of that side in the middle rather than the whole image.
     * ``gt_size``: side of the square training crop in pixels.
     * ``cache``: decode every image once and keep it in memory as 8-bit values.
     * ``on_device``: training batches are made on the GPU instead, by :class:`~vheatir.data.device.DeviceBatches`.
     * ``use_hflip``, ``use_rot``: flips, and rotations by 90 degrees.
     * ``seed``: of the training draws.
 
-    Items are dicts: ``lq`` and ``gt``, float32 (in_chans, h, w), RGB; ``level``, float32 scalar, the network's
-    condition; ``lq_path`` and ``gt_path``, the image's name.
+    Items are dicts: ``lq`` and ``gt``, float32 (in_chans, h, w), RGB; ``level``, float32, the network's condition, a
+    scalar, or (2,) for a mixture and with ``tell``; ``lq_path`` and ``gt_path``, the image's name; for a mixture
+    ``truth``, float32 (2, h/8, w/8), the true levels.
 
     Raises:
         FileNotFoundError: if a folder is missing or empty, or no image is left by the lists.
@@ -78,26 +81,54 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     def _training_item(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.opt["seed"], number))
         index = int(np.searchsorted(self._areas, rng.integers(self._areas[-1]), side="right"))
-        crop = _random_crop(self.source.read(index, self.channels), self.opt["gt_size"] + self.degradation.margin, rng)
-        crop = _augment(crop, self.opt["use_hflip"], self.opt["use_rot"], rng)
-        degraded, clean, level = self.degradation(crop, rng)
-        return self._item(degraded, clean, level, index)
+        image, size = self.source.read(index, self.channels), self.opt["gt_size"]
+        if isinstance(self.degradation, DegradationMixture):
+            drawn = self.degradation.draw(rng)
+            degraded, clean, told, truth = drawn(self._crop(image, drawn.source_size(size), rng), size, rng)
+            return self._item(degraded, clean, told, index) | {"truth": torch.from_numpy(truth)}
+        crop = self._crop(image, size + self.degradation.margin, rng)
+        degraded, target, level = self.degradation(crop, rng)
+        return self._item(degraded, _unit(target), np.float32(level), index)
+
+    def _crop(self, image: Image, size: int, rng: np.random.Generator) -> Image:
+        return _augment(_random_crop(image, size, rng), self.opt["use_hflip"], self.opt["use_rot"], rng)
 
     def _evaluation_item(self, index: int) -> dict[str, Any]:
-        options = self.opt["degradation"]
+        options, crop = self.opt["degradation"], self.opt.get("crop")
+        if options["type"] == "camera":
+            return self._photograph(index, int(self.opt["crop"]))
         task: Task = "denoise" if options["type"] == "noise" else "jpeg"
         value = options["sigma" if task == "denoise" else "quality"]
-        clean = clean_image(self.source, index, task=task, channels=self.channels)
+        clean = clean_image(self.source, index, task=task, channels=1 if self.opt.get("gray") else self.channels)
+        if crop is not None:
+            clean = _middle(clean, int(crop))
         degraded = degraded_image(clean, task=task, level=value)
         level = noise_level(value) if task == "denoise" else jpeg_level(value)
-        return self._item(degraded, clean, level, index)
+        if self.opt.get("gray"):
+            degraded, clean = (np.repeat(image[..., None], self.channels, axis=2) for image in (degraded, clean))
+        told = {
+            None: np.float32(level),
+            "all": np.float32([level, 0] if task == "denoise" else [0, level]),
+            "none": np.float32([UNKNOWN, UNKNOWN]),
+        }[self.opt.get("tell")]
+        return self._item(degraded, _unit(clean), told, index)
 
-    def _item(self, degraded: NDArray[np.float32], clean: Image, level: float, index: int) -> dict[str, Any]:
+    def _photograph(self, index: int, size: int) -> dict[str, Any]:
+        """The middle of an image, taken by a camera that is the same every time."""
+        rng = np.random.default_rng(index)
+        shot = draw_shot(rng)
+        crop = _middle(self.source.read(index, 3), shot.source_size(size))
+        degraded, clean, _ = shot.take(crop, size, rng)
+        return self._item(degraded, clean, np.float32([UNKNOWN, UNKNOWN]), index)
+
+    def _item(
+        self, degraded: NDArray[np.float32], clean: NDArray[np.float32], level: NDArray[np.float32], index: int
+    ) -> dict[str, Any]:
         name = self.source.names[index]
         return {
             "lq": _to_tensor(degraded),
-            "gt": _to_tensor(clean.astype(np.float32) / np.float32(255)),
-            "level": torch.tensor(level, dtype=torch.float32),
+            "gt": _to_tensor(clean),
+            "level": torch.as_tensor(level),
             "lq_path": name,
             "gt_path": name,
         }
@@ -120,32 +151,33 @@ def _select(source: ImageSource, opt: Mapping[str, Any]) -> ImageSource:
     return source.select(keep)
 
 
-def _training_degradation(options: Mapping[str, Any]) -> Degradation:
-    if options["type"] == "noise" and "sigmas" in options:
-        return GaussianNoise(choices=tuple(map(float, options["sigmas"])))
-    if options["type"] == "noise":
-        low, high = options["sigma"]
-        return GaussianNoise(float(low), float(high))
-    low, high = options["quality"]
-    return JpegCompression(
-        int(low),
-        int(high),
-        double=float(options.get("double", 0.0)),
-        subsampling=tuple(map(str, options.get("subsampling", ("420",)))),  # type: ignore[arg-type]  # checked there
-        grid_phase=bool(options.get("grid_phase", False)),
-        log_quality=bool(options.get("log_quality", False)),
-        studio_swing=float(options.get("studio_swing", 0.0)),
-    )
+def _training_degradation(options: Mapping[str, Any]) -> Degradation | DegradationMixture:
+    if options["type"] == "mixture":
+        return make_mixture(options)
+    return make_noise(options) if options["type"] == "noise" else make_jpeg(options)
 
 
 def _random_crop(image: Image, size: int, rng: np.random.Generator) -> Image:
+    image = _at_least(image, size)
     height, width = image.shape[:2]
-    if height < size or width < size:
-        margins = [(0, max(0, size - height)), (0, max(0, size - width))] + [(0, 0)] * (image.ndim - 2)
-        image = np.pad(image, margins, mode="symmetric")
-        height, width = image.shape[:2]
     top, left = rng.integers(height - size, endpoint=True), rng.integers(width - size, endpoint=True)
     return image[top : top + size, left : left + size]
+
+
+def _middle(image: Image, size: int) -> Image:
+    """The square in the middle."""
+    image = _at_least(image, size)
+    top, left = ((side - size) // 2 for side in image.shape[:2])
+    return image[top : top + size, left : left + size]
+
+
+def _at_least(image: Image, size: int) -> Image:
+    """Reflect an image that is smaller than ``size``."""
+    height, width = image.shape[:2]
+    if height >= size and width >= size:
+        return image
+    margins = [(0, max(0, size - height)), (0, max(0, size - width))] + [(0, 0)] * (image.ndim - 2)
+    return np.pad(image, margins, mode="symmetric")
 
 
 def _augment(crop: Image, flip: bool, rotate: bool, rng: np.random.Generator) -> Image:
@@ -155,6 +187,10 @@ def _augment(crop: Image, flip: bool, rotate: bool, rng: np.random.Generator) ->
     if rotate:
         crop = np.rot90(crop, int(rng.integers(4)))
     return crop
+
+
+def _unit(image: Image) -> NDArray[np.float32]:
+    return image.astype(np.float32) / np.float32(255)
 
 
 def _to_tensor(image: NDArray[np.float32]) -> Tensor:

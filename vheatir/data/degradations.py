@@ -131,7 +131,10 @@ class JpegCompression:
     def __call__(self, clean: Image, rng: np.random.Generator) -> tuple[FloatImage, Image, float]:
         if clean.ndim == 2 and rng.random() < self.studio_swing:
             clean = full_to_studio_swing(clean)
-        degraded = clean
+        return self.compress(clean, clean, rng)
+
+    def compress(self, degraded: Image, clean: Image, rng: np.random.Generator) -> tuple[FloatImage, Image, float]:
+        """Compress an image that was degraded before; ``clean``, of its shape, is only cut to the same place."""
         if self.double > 0:
             if rng.random() < self.double:
                 degraded = self._compress(degraded, rng)[0]

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from vheatir.ops.precision import computes_bfloat16
+
 __all__ = ["Muon", "orthogonalize"]
 
 #: coefficients of the quintic iteration, chosen by its authors for the steepest slope at zero
@@ -115,8 +117,9 @@ class Muon(Optimizer):
                 state["momentum_buffer"] = torch.zeros_like(parameter)
             state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
             directions.append(parameter.grad.lerp(state["momentum_buffer"], group["momentum"]).flatten(1))
+        stacked = torch.stack(directions)
         # bfloat16 is as good for singular values that are only brought near 1, and three times as fast
-        updates = orthogonalize(torch.stack(directions).bfloat16())
+        updates = orthogonalize(stacked.bfloat16() if computes_bfloat16(stacked.device) else stacked)
         factor = _ADAMW_RMS * group["lr"] * math.sqrt(max(updates.shape[1:]))
         for parameter, update in zip(parameters, updates, strict=True):
             parameter.sub_(update.view(parameter.shape).to(parameter.dtype), alpha=factor)

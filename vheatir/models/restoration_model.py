@@ -16,6 +16,7 @@ from vheatir.models.muon import Muon
 from vheatir.models.random_state import get_random_state, set_random_state
 from vheatir.models.schedule import WarmupCosine
 from vheatir.models.weights import matching_tensors, read_tensors
+from vheatir.ops.precision import computes_bfloat16
 from vheatir.tiling import restore_in_tiles
 
 __all__ = ["RestorationModel"]
@@ -29,7 +30,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
 
     On top of BasicSR's ``SRModel`` (losses, EMA, metrics, logging), options under ``train``:
 
-    * ``precision``: ``fp32`` or ``bf16`` (autocast, CPU or CUDA);
+    * ``precision``: ``fp32``, ``bf16`` (autocast, CPU or CUDA), or ``auto``: bf16 where the processor computes in it;
     * ``grad_clip``: bound on the norm of the gradient;
     * ``accumulate``: the batch goes through the network in that many equal parts, with one step at the end;
     * ``compile``: compile the network with torch.compile;
@@ -51,7 +52,10 @@ class RestorationModel(SRModel):  # type: ignore[misc]
 
     def init_training_settings(self) -> None:
         train = self.opt["train"]
-        self._autocast_dtype = _AUTOCAST_DTYPES[train.get("precision", "fp32")]
+        precision = train.get("precision", "fp32")
+        if precision == "auto":
+            precision = "bf16" if computes_bfloat16(self.device) else "fp32"
+        self._autocast_dtype = _AUTOCAST_DTYPES[precision]
         self._grad_clip = train.get("grad_clip")
         self._accumulate = int(train.get("accumulate", 1))
         super().init_training_settings()
@@ -94,9 +98,9 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         """One step on the current batch; ``current_iter`` counts from 1."""
         self.optimizer_g.zero_grad()
         total = torch.zeros((), device=self.device)
-        parts = zip(*(tensor.chunk(self._accumulate) for tensor in (self.lq, self.gt, self.level)), strict=True)
-        for lq, gt, level in parts:
-            loss = self.loss(lq, gt, level) * (len(lq) / len(self.lq))
+        parts = zip(*(tensor.chunk(self._accumulate) for tensor in self.batch()), strict=True)
+        for part in parts:
+            loss = self.loss(*part) * (len(part[0]) / len(self.lq))
             loss.backward()
             total += loss.detach()
         if self._grad_clip is not None:
@@ -106,6 +110,10 @@ class RestorationModel(SRModel):  # type: ignore[misc]
         if self.ema_decay > 0:
             # a short memory at first, or the random start would weigh in the average for thousands of steps
             self.model_ema(decay=min(self.ema_decay, current_iter / (current_iter + 9)))
+
+    def batch(self) -> tuple[Tensor, ...]:
+        """What :meth:`loss` takes, for the whole batch."""
+        return self.lq, self.gt, self.level
 
     def loss(self, lq: Tensor, gt: Tensor, level: Tensor) -> Tensor:
         """The loss of a batch, a scalar; lq and gt are (B, C, H, W), level is (B,)."""
