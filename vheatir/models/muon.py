@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -97,32 +98,28 @@ class Muon(Optimizer):
         for group in self.param_groups:
             live = [parameter for parameter in group["params"] if parameter.grad is not None]
             torch._foreach_mul_(live, 1 - group["lr"] * group["weight_decay"])
-            matrices: dict[tuple[int, ...], list[Tensor]] = defaultdict(list)
+            matrices = [parameter for parameter in live if _is_matrix(parameter)]
             for parameter in live:
-                if _is_matrix(parameter):
-                    matrices[tuple(parameter.flatten(1).shape)].append(parameter)
-                else:
+                if not _is_matrix(parameter):
                     self._step_adamw(parameter, group)
-            for alike in matrices.values():
-                self._step_matrices(alike, group)
+            self._step_matrices(matrices, group)
         return loss
 
     def _step_matrices(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        """Move matrices of one shape, which are orthogonalized in one batch."""
-        directions = []
-        for parameter in parameters:
-            assert parameter.grad is not None
-            state = self.state[parameter]
-            if not state:
-                state["momentum_buffer"] = torch.zeros_like(parameter)
-            state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-            directions.append(parameter.grad.lerp(state["momentum_buffer"], group["momentum"]).flatten(1))
-        stacked = torch.stack(directions)
-        # bfloat16 is as good for singular values that are only brought near 1, and three times as fast
-        updates = orthogonalize(stacked.bfloat16() if computes_bfloat16(stacked.device) else stacked)
-        factor = _ADAMW_RMS * group["lr"] * math.sqrt(max(updates.shape[1:]))
+        directions = [self._direction(parameter, group["momentum"]) for parameter in parameters]
+        updates = _orthogonalize_together(directions)
         for parameter, update in zip(parameters, updates, strict=True):
+            factor = _ADAMW_RMS * group["lr"] * math.sqrt(max(update.shape))
             parameter.sub_(update.view(parameter.shape).to(parameter.dtype), alpha=factor)
+
+    def _direction(self, parameter: Tensor, momentum: float) -> Tensor:
+        """Nesterov's direction of one matrix, (rows, columns)."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        state["momentum_buffer"].lerp_(parameter.grad, 1 - momentum)
+        return parameter.grad.lerp(state["momentum_buffer"], momentum).flatten(1)
 
     def _step_adamw(self, parameter: Tensor, group: dict[str, Any]) -> None:
         assert parameter.grad is not None
@@ -144,3 +141,45 @@ def _is_matrix(parameter: Tensor) -> bool:
     if parameter.ndim not in (2, 4) or parameter.shape[1] == 1:
         return False
     return min(parameter.shape[0], parameter[0].numel()) >= _NARROWEST
+
+
+def _orthogonalize_together(matrices: list[Tensor]) -> list[Tensor]:
+    """Orthogonalize matrices, those of one shape in one batch; processes that train together share the work."""
+    rank, world = (dist.get_rank(), dist.get_world_size()) if _is_distributed() else (0, 1)
+    mine = [owner == rank for owner in _owners([_cost(matrix) for matrix in matrices], world)]
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, matrix in enumerate(matrices):
+        if mine[index]:
+            alike[tuple(matrix.shape)].append(index)
+    results = [torch.zeros_like(matrix) if world > 1 else matrix for matrix in matrices]
+    for indices in alike.values():
+        stacked = torch.stack([matrices[index] for index in indices])
+        # bfloat16 is as good for singular values that are only brought near 1, and three times as fast
+        orthogonal = orthogonalize(stacked.bfloat16() if computes_bfloat16(stacked.device) else stacked)
+        for index, result in zip(indices, orthogonal.to(stacked.dtype), strict=True):
+            results[index] = result
+    if world == 1 or not results:
+        return results
+    together = torch.cat([result.flatten() for result in results])
+    dist.all_reduce(together)  # what is another's is zero here
+    parts = together.split([result.numel() for result in results])
+    return [part.view(result.shape) for part, result in zip(parts, results, strict=True)]
+
+
+def _owners(costs: list[int], world: int) -> list[int]:
+    """Which process takes each piece of work: the largest first, each to whoever has least."""
+    owners, loads = [0] * len(costs), [0] * world
+    for index in sorted(range(len(costs)), key=lambda i: -costs[i]):
+        owners[index] = loads.index(min(loads))
+        loads[owners[index]] += costs[index]
+    return owners
+
+
+def _cost(matrix: Tensor) -> int:
+    """Multiply-adds of a step of the iteration."""
+    small, large = sorted(matrix.shape)
+    return small**2 * (2 * large + small)
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
