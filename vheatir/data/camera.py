@@ -10,7 +10,7 @@ this project's own, set so that the noise is like that of real pairs: docs/camer
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import cv2
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vheatir.data.degradations import Subsampling, encode_jpeg
 
-__all__ = ["CameraNoise", "CameraShot", "Development", "draw_shot", "noise_deviation"]
+__all__ = ["CameraNoise", "CameraShot", "Development", "NoiseReduction", "add_noise", "draw_shot", "noise_deviation"]
 
 FloatImage = NDArray[np.float32]
 Demosaicing = Literal["bilinear", "edge-aware"]
@@ -38,9 +38,14 @@ _RGB_TO_XYZ: Final = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 _GAMMA: Final = 2.2
+#: luma of ITU-R BT.601, which JPEG takes too
+_LUMA: Final = np.float32([0.299, 0.587, 0.114])
+#: a Gaussian narrower than this is none
+_LEAST_RADIUS: Final = 0.2
 
 # Brooks et al., section 3.2: shot noise evenly in its logarithm; read noise near a line in the logarithms
-_SHOT: Final = (1e-4, 0.012)
+# (large sensors, which theirs do not cover, have less: the lower end is half of theirs)
+_SHOT: Final = (5e-5, 0.012)
 _READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.20, 0.26
 
 #: what 16-bit demosaicing gets: room below zero and above one, which noise reaches
@@ -111,13 +116,40 @@ class Development:
 
 
 @dataclass(frozen=True)
+class NoiseReduction:
+    """What a camera's own noise reduction leaves of the noise: less, and smoother, in the colours above all.
+
+    Only the noise is smoothed, as by a perfect reduction, which tells it from detail: a network that learnt from
+    smoothed photographs would learn to sharpen.
+
+    Attributes:
+        luma_radius: standard deviation in pixels of the Gaussian by which the noise of the luma is smoothed.
+        chroma_radius: the same for the colours.
+        remainder: share of the colours' noise that is left as it is.
+    """
+
+    luma_radius: float
+    chroma_radius: float
+    remainder: float
+
+    def apply(self, noise: FloatImage) -> FloatImage:
+        """Smooth noise: (H, W, 3), RGB -> (H, W, 3)."""
+        luma = noise @ _LUMA
+        colors = noise - luma[..., None]
+        smooth_luma = _blurred(luma, self.luma_radius)
+        smooth_colors = _blurred(colors, self.chroma_radius)
+        left = smooth_colors + np.float32(self.remainder) * (colors - smooth_colors)
+        return np.asarray(smooth_luma[..., None] + left, dtype=np.float32)
+
+
+@dataclass(frozen=True)
 class CameraShot:
     """One way of taking a photograph, from the sensor to the file.
 
     Attributes:
         noise: of the sensor.
         development: sensor to photograph.
-        chroma_blur: radius in pixels by which the camera smooths the colours, 0 for none.
+        reduction: the camera's own noise reduction, or None.
         sharpening: share of the unsharp mask that is added, 0 for none.
         sharpening_radius: its radius in pixels.
         scale: factor of the size afterwards, 0.5 to 2.
@@ -127,7 +159,7 @@ class CameraShot:
 
     noise: CameraNoise
     development: Development
-    chroma_blur: float = 0.0
+    reduction: NoiseReduction | None = None
     sharpening: float = 0.0
     sharpening_radius: float = 1.0
     scale: float = 1.0
@@ -141,7 +173,7 @@ class CameraShot:
     def take(
         self, clean: NDArray[np.uint8], size: int, rng: np.random.Generator
     ) -> tuple[FloatImage, FloatImage, FloatImage]:
-        """Take the photograph twice: with noise, smoothing of the colours and compression, and without.
+        """Take the photograph twice: with noise, its reduction and compression, and without.
 
         Args:
             clean: RGB, square, a side of ``source_size(size)``.
@@ -153,23 +185,21 @@ class CameraShot:
             [0, 1], in steps of 1/255 but for the second.
         """
         sensed = self.development.sense(clean.astype(np.float32) / np.float32(255))
-        target = self.develop(sensed, size)
-        noisy = self.develop(add_noise(sensed, self.noise, rng), size, smooth_colors=True)
+        photo, noisy = (self.development.develop(x) for x in (sensed, add_noise(sensed, self.noise, rng)))
+        if self.reduction is not None:
+            noisy = photo + self.reduction.apply(noisy - photo)
+        target, noisy = (self.finish(x, size) for x in (photo, noisy))
         stored = (noisy * 255).round().astype(np.uint8)
         file = stored if self.quality is None else encode_jpeg(stored, self.quality, self.subsampling)
-        photo, uncompressed = (x.astype(np.float32) / np.float32(255) for x in (file, stored))
-        return photo, target, uncompressed
+        return _unit(file), target, _unit(stored)
 
-    def develop(self, sensed: FloatImage, size: int, *, smooth_colors: bool = False) -> FloatImage:
-        """All that comes after the sensor and before the file: (H, W, 3) -> (size, size, 3), in [0, 1]."""
-        photo = self.development.develop(sensed)
-        if smooth_colors and self.chroma_blur > 0:
-            photo = _smooth_colors(photo, self.chroma_blur)
+    def finish(self, photo: FloatImage, size: int) -> FloatImage:
+        """Sharpen, resize and cut the middle out: (H, W, 3) -> (size, size, 3), in [0, 1]."""
         if self.sharpening > 0:
-            photo = photo + self.sharpening * (photo - cv2.GaussianBlur(photo, (0, 0), self.sharpening_radius))
+            photo = photo + self.sharpening * (photo - _blurred(photo, self.sharpening_radius))
         if self.scale != 1:
             method = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
-            photo = cv2.resize(photo, None, fx=self.scale, fy=self.scale, interpolation=method)
+            photo = np.asarray(cv2.resize(photo, None, fx=self.scale, fy=self.scale, interpolation=method))
         top, left = ((side - size) // 2 for side in photo.shape[:2])
         return np.asarray(photo[top : top + size, left : left + size].clip(0, 1), dtype=np.float32)
 
@@ -199,18 +229,13 @@ def draw_shot(rng: np.random.Generator) -> CameraShot:
     return CameraShot(
         noise=_draw_noise(rng),
         development=_draw_development(rng),
-        chroma_blur=float(rng.uniform(0.7, 2.5)) if rng.random() < 0.35 else 0.0,
+        reduction=_draw_reduction(rng),
         sharpening=float(rng.uniform(0.2, 1.0)) if rng.random() < 0.35 else 0.0,
         sharpening_radius=float(rng.uniform(0.7, 1.5)),
         scale=float(np.exp2(rng.uniform(-1, 1))) if rng.random() < 0.35 else 1.0,
         quality=quality,
         subsampling=subsampling,
     )
-
-
-def without_noise(shot: CameraShot) -> CameraShot:
-    """The same photograph taken without noise."""
-    return replace(shot, noise=CameraNoise(0.0, 0.0))
 
 
 def _draw_noise(rng: np.random.Generator) -> CameraNoise:
@@ -245,7 +270,21 @@ def _draw_file(rng: np.random.Generator) -> tuple[int | None, Subsampling]:
     return None, subsampling
 
 
-def _smooth_colors(photo: FloatImage, radius: float) -> FloatImage:
-    luma_chroma = cv2.cvtColor(photo, cv2.COLOR_RGB2YCrCb)
-    luma_chroma[..., 1:] = cv2.GaussianBlur(luma_chroma[..., 1:], (0, 0), radius)
-    return np.asarray(cv2.cvtColor(luma_chroma, cv2.COLOR_YCrCb2RGB), dtype=np.float32)
+def _draw_reduction(rng: np.random.Generator) -> NoiseReduction | None:
+    if rng.random() < 0.12:
+        return None
+    return NoiseReduction(
+        luma_radius=float(rng.uniform(0.2, 1.0)),
+        chroma_radius=float(np.exp(rng.uniform(np.log(1.5), np.log(8)))),
+        remainder=float(rng.uniform(0.0, 0.1)),
+    )
+
+
+def _blurred(image: FloatImage, radius: float) -> FloatImage:
+    if radius < _LEAST_RADIUS:
+        return image
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), radius), dtype=np.float32)
+
+
+def _unit(image: NDArray[np.uint8]) -> FloatImage:
+    return image.astype(np.float32) / np.float32(255)
