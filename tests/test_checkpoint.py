@@ -57,6 +57,7 @@ def test_the_file_says_everything_about_the_network(weights: Path) -> None:
     assert metadata == {
         "format": "vheatir",
         "format_version": "1",
+        "network": "VHeatIR",
         "task": "denoise-gray",
         "level_min": "0",
         "level_max": "55",
@@ -76,7 +77,7 @@ def test_the_network_comes_back_in_float32_with_half_precision_values(weights: P
         assert state[name].dtype == torch.float32
         assert torch.equal(state[name], tensor.half().float()), name
     assert (header.task, header.degradation, header.channels) == ("denoise-gray", "denoise", 1)
-    assert (header.level_min, header.level_max) == (0.0, 55.0)
+    assert (header.ranges, header.level_range) == ({"sigma": (0.0, 55.0)}, (0.0, 55.0))
     assert header == read_header(weights)
 
 
@@ -84,7 +85,7 @@ def test_float32_storage_is_exact(tmp_path: Path) -> None:
     net = tiny_network(3, seed=3)
     path = tmp_path / "exact.safetensors"
     save_weights(
-        path, net, task="jpeg-color", level_min=10, level_max=95, training={}, licence="CC0-1.0", dtype=torch.float32
+        path, net, task="jpeg-color", ranges={"quality": (10, 95)}, training={}, licence="CC0-1.0", dtype=torch.float32
     )
     x = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
     condition = torch.tensor([0.1, 0.9])
@@ -180,7 +181,7 @@ def test_weights_that_overflow_half_precision_are_refused_and_the_old_file_stays
     torch.nn.init.constant_(net.conv_last.weight, 1e6)
 
     with pytest.raises(CheckpointError, match=r"conv_last\.weight is not finite in torch\.float16"):
-        save_weights(weights, net, task="denoise-gray", level_min=0, level_max=55, training={}, licence="CC0-1.0")
+        save_weights(weights, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     assert weights.read_bytes() == before
 
 
@@ -190,8 +191,7 @@ def test_a_task_of_other_channels_is_refused(tmp_path: Path) -> None:
             tmp_path / "a.safetensors",
             tiny_network(1),
             task="jpeg-color",
-            level_min=10,
-            level_max=95,
+            ranges={"quality": (10, 95)},
             training={},
             licence="CC0-1.0",
         )

@@ -65,7 +65,7 @@ def gray_model(mixer: nn.Module | None = None) -> RestorationNetwork:
         (name,) = (name for name, module in network.named_modules() if isinstance(module, HeatConduction2d))
         parent, _, child = name.rpartition(".")
         setattr(network.get_submodule(parent), child, mixer)
-    header = WeightsHeader("denoise-gray", 0.0, 55.0, {"in_chans": 1}, {}, "CC0-1.0")
+    header = WeightsHeader("denoise-gray", {"sigma": (0.0, 55.0)}, "VHeatIR", {"in_chans": 1}, {}, "CC0-1.0")
     return RestorationNetwork(network, header).eval().requires_grad_(False)
 
 

@@ -321,10 +321,11 @@ def test_bf16_training_reaches_every_weight(mixer: MixerName) -> None:
 def test_weights_files_hold_the_mixer(mixer: MixerName, tmp_path: Path) -> None:
     net = network(mixer, condition=True)
     path = tmp_path / "model.safetensors"
-    save_weights(path, net, task="denoise-gray", level_min=0, level_max=55, training={}, licence="CC0-1.0")
+    save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     loaded, header = load_weights(path)
     assert header.arch["mixer"] == mixer
     assert loaded.hyper_parameters == net.hyper_parameters
+    assert isinstance(loaded, VHeatIR)
     assert isinstance(loaded.groups[0].get_submodule(f"blocks.1.branch.{mixer}"), nn.Module)
 
 

@@ -290,7 +290,7 @@ def test_safetensors_weights(tmp_path: Path) -> None:
     net = VHeatIR(**{key: value for key, value in TINY_NETWORK.items() if key != "type"})
     wake_up(net)
     path = tmp_path / "weights.safetensors"
-    save_weights(path, net, task="denoise-gray", level_min=0, level_max=55, training={}, licence="CC0-1.0")
+    save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     for is_train in (True, False):
         model = build_model(model_options(tmp_path, is_train=is_train, path__pretrain_network_g=str(path)))
         for name, tensor in model.net_g.state_dict().items():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import vheatir
 import vheatir.checkpoint
 import vheatir.inference.network
-from vheatir.checkpoint import Degradation, Task, WeightsHeader, load_weights
+from vheatir.checkpoint import Degradation, Ranges, Task, WeightsHeader, load_weights
 from vheatir.inference.compute import Precision
 from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.restorer import RestorationError
@@ -40,8 +40,8 @@ class Spy(nn.Module):
 
 
 def as_model(network: nn.Module, task: Task = "denoise-gray") -> RestorationNetwork:
-    low, high = (0.0, 55.0) if task.startswith("denoise") else (10.0, 95.0)
-    return RestorationNetwork(network, WeightsHeader(task, low, high, {}, {}, "CC0-1.0"))
+    ranges: Ranges = {"sigma": (0.0, 55.0)} if task.startswith("denoise") else {"quality": (10.0, 95.0)}
+    return RestorationNetwork(network, WeightsHeader(task, ranges, "VHeatIR", {}, {}, "CC0-1.0"))
 
 
 def pixels(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -253,7 +253,7 @@ def test_models_are_loaded_once_and_again_when_the_file_changes(
 ) -> None:
     loads: list[Path] = []
 
-    def counted(path: Path) -> tuple[vheatir.VHeatIR, WeightsHeader]:
+    def counted(path: Path) -> tuple[Any, WeightsHeader]:
         loads.append(path)
         return load_weights(path)
 
@@ -484,7 +484,9 @@ def test_small_images_of_one_kind_go_together() -> None:
             sizes.append(tuple(x.shape))
             return x
 
-    model = RestorationNetwork(Counting(), WeightsHeader("denoise-gray", 0.0, 55.0, {}, {}, "CC0-1.0"))
+    model = RestorationNetwork(
+        Counting(), WeightsHeader("denoise-gray", {"sigma": (0.0, 55.0)}, "VHeatIR", {}, {}, "CC0-1.0")
+    )
     shapes = [(8, 8)] * 18 + [(100, 100)] * 2
     vheatir.Restorer("denoise", model=model).restore_many([np.zeros(shape, np.uint8) for shape in shapes], sigma=5)
     assert sizes == [(16, 1, 8, 8), (2, 1, 8, 8), (1, 1, 100, 100), (1, 1, 100, 100)]

@@ -51,7 +51,9 @@ CPU_ERROR = RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate m
 
 
 def as_model(network: nn.Module) -> RestorationNetwork:
-    return RestorationNetwork(network, WeightsHeader("denoise-gray", 0.0, 55.0, {}, {}, "CC0-1.0"))
+    return RestorationNetwork(
+        network, WeightsHeader("denoise-gray", {"sigma": (0.0, 55.0)}, "VHeatIR", {}, {}, "CC0-1.0")
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- the tiles

@@ -393,7 +393,7 @@ def convert(checkpoint: Path, path: Path) -> Path:
     network = training_options()["network_g"]
     net = VHeatIR(**{key: value for key, value in network.items() if key != "type"})
     net.load_state_dict(load(checkpoint)["params_ema"])
-    save_weights(path, net, task="denoise-gray", level_min=0, level_max=55, training={}, licence="CC0-1.0")
+    save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     return path
 
 

@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 
 from vheatir.archs import VHeatIR
-from vheatir.checkpoint import TASKS, Task, save_weights
+from vheatir.checkpoint import TASKS, LevelName, Task, save_weights
 
-LEVELS = {"denoise": (0.0, 55.0), "jpeg": (10.0, 95.0)}
+LEVELS: dict[str, tuple[LevelName, tuple[float, float]]] = {
+    "denoise": ("sigma", (0.0, 55.0)),
+    "jpeg": ("quality", (10.0, 95.0)),
+}
 
 
 def tiny_network(channels: int, *, seed: int = 0, offset: float = 0.0) -> VHeatIR:
@@ -24,9 +27,9 @@ def tiny_network(channels: int, *, seed: int = 0, offset: float = 0.0) -> VHeatI
 
 def save_tiny_weights(path: Path, task: Task, *, seed: int = 0, offset: float = 0.0) -> Path:
     """Write a weights file of a tiny network for the task."""
-    low, high = LEVELS[task.split("-")[0]]
+    name, levels = LEVELS[task.split("-")[0]]
     net = tiny_network(1 if task.endswith("gray") else 3, seed=seed, offset=offset)
-    save_weights(path, net, task=task, level_min=low, level_max=high, training={"steps": 0}, licence="CC0-1.0")
+    save_weights(path, net, task=task, ranges={name: levels}, training={"steps": 0}, licence="CC0-1.0")
     return path
 
 

@@ -1,9 +1,10 @@
 """Weights files: safetensors, with everything that rebuilds and describes the network in the header.
 
 A weights file holds the network's state dict in half precision and these metadata strings: ``format``
-("vheatir"), ``format_version`` ("1"), ``arch`` (JSON of the constructor's arguments), ``task``, ``level_min``
-and ``level_max`` (the trained range: σ in 8-bit units, or JPEG quality), ``training`` (JSON, free) and
-``licence``. Nothing in it is executed on loading.
+("vheatir"), ``format_version`` ("1"), ``network`` (its class; "VHeatIR" if missing), ``arch`` (JSON of the
+constructor's arguments), ``task``, ``level_min`` and ``level_max`` (the trained range: σ in 8-bit units, or JPEG
+quality), for the task "photo" ``quality_min`` and ``quality_max`` beside these of σ, ``training`` (JSON, free)
+and ``licence``. Nothing in it is executed on loading.
 """
 
 from __future__ import annotations
@@ -13,22 +14,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, cast, get_args
+from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vheatir.archs import VHeatIR
+from vheatir.archs import VHeatIR, VHeatPyramid
 from vheatir.atomic import atomic_path
 
 __all__ = [
     "BUNDLED_WEIGHTS",
     "LEVEL_LIMITS",
+    "NETWORKS",
     "TASKS",
     "CheckpointError",
     "Degradation",
+    "LevelName",
+    "Ranges",
     "Task",
     "WeightsHeader",
     "load_weights",
@@ -37,18 +41,29 @@ __all__ = [
     "weights_path",
 ]
 
-Task = Literal["denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color"]
-Degradation = Literal["denoise", "jpeg"]
+Task = Literal["denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color", "photo"]
+Degradation = Literal["denoise", "jpeg", "photo"]
+LevelName = Literal["sigma", "quality"]
+#: smallest and largest level of each kind
+Ranges: TypeAlias = Mapping[LevelName, tuple[float, float]]
 
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
 #: levels that mean something at all: σ in 8-bit units, JPEG quality
-LEVEL_LIMITS: Final[Mapping[Degradation, tuple[float, float]]] = {
-    "denoise": (0.0, 255.0),
-    "jpeg": (1.0, 100.0),
+LEVEL_LIMITS: Final[Ranges] = {
+    "sigma": (0.0, 255.0),
+    "quality": (1.0, 100.0),
 }
+#: classes of networks that weights files may hold
+NETWORKS: Final[Mapping[str, type[VHeatIR | VHeatPyramid]]] = {"VHeatIR": VHeatIR, "VHeatPyramid": VHeatPyramid}
 #: folder of the weights inside the package, one ``<task>.safetensors`` each
 BUNDLED_WEIGHTS: Final = Path(__file__).with_name("weights")
 
+#: which levels a network of each task knows
+_LEVELS: Final[Mapping[Degradation, tuple[LevelName, ...]]] = {
+    "denoise": ("sigma",),
+    "jpeg": ("quality",),
+    "photo": ("sigma", "quality"),
+}
 _FORMAT: Final = "vheatir"
 _FORMAT_VERSION: Final = "1"
 
@@ -63,29 +78,34 @@ class WeightsHeader:
 
     Attributes:
         task: what the network was trained for.
-        level_min: smallest level of the training, σ in 8-bit units or JPEG quality.
-        level_max: largest level of the training.
-        arch: keyword arguments of :class:`vheatir.archs.VHeatIR`.
+        ranges: smallest and largest level of the training: of "sigma" in 8-bit units, of JPEG "quality", or both.
+        network: its class, :class:`vheatir.archs.VHeatIR` or :class:`vheatir.archs.VHeatPyramid`.
+        arch: keyword arguments of the class.
         training: summary of the training recipe.
         licence: SPDX identifier or sentence.
     """
 
     task: Task
-    level_min: float
-    level_max: float
+    ranges: Ranges
+    network: str
     arch: Mapping[str, object]
     training: Mapping[str, object]
     licence: str
 
     @property
     def degradation(self) -> Degradation:
-        """What the network removes: ``"denoise"`` or ``"jpeg"``."""
-        return "denoise" if self.task.startswith("denoise") else "jpeg"
+        """What the network removes: ``"denoise"``, ``"jpeg"``, or for ``"photo"`` all of it."""
+        return _degradation_of(self.task)
 
     @property
     def channels(self) -> int:
         """Image channels: 1 for gray, 3 for RGB."""
         return 1 if self.task.endswith("gray") else 3
+
+    @property
+    def level_range(self) -> tuple[float, float]:
+        """Smallest and largest σ, or quality where the network knows no σ."""
+        return self.ranges[_LEVELS[self.degradation][0]]
 
 
 def weights_path(name_or_path: str | Path) -> Path:
@@ -107,11 +127,10 @@ def weights_path(name_or_path: str | Path) -> Path:
 
 def save_weights(
     path: str | Path,
-    net: VHeatIR,
+    net: VHeatIR | VHeatPyramid,
     *,
     task: Task,
-    level_min: float,
-    level_max: float,
+    ranges: Ranges,
     training: Mapping[str, object],
     licence: str,
     dtype: torch.dtype = torch.float16,
@@ -122,8 +141,8 @@ def save_weights(
         path: file to write; its folder must exist.
         net: the network; its ``hyper_parameters`` go into the header.
         task: what it was trained for; must agree with the network's channels.
-        level_min: smallest level of the training, σ in 8-bit units or JPEG quality.
-        level_max: largest level of the training.
+        ranges: smallest and largest level of the training: of "sigma" in 8-bit units, of JPEG "quality", or, for the
+            task "photo", of both.
         training: summary of the recipe, JSON-serialisable.
         licence: SPDX identifier or sentence.
         dtype: type in which floating-point tensors are stored.
@@ -135,7 +154,7 @@ def save_weights(
     path = Path(path)
     header = _checked_header(
         path,
-        WeightsHeader(task, float(level_min), float(level_max), net.hyper_parameters, training, licence),
+        WeightsHeader(task, ranges, type(net).__name__, net.hyper_parameters, training, licence),
     )
     tensors = {name: _stored(tensor, dtype) for name, tensor in net.state_dict().items()}
     for name, tensor in tensors.items():
@@ -144,10 +163,10 @@ def save_weights(
     metadata = {
         "format": _FORMAT,
         "format_version": _FORMAT_VERSION,
+        "network": header.network,
         "arch": json.dumps(header.arch),
         "task": header.task,
-        "level_min": f"{header.level_min:g}",
-        "level_max": f"{header.level_max:g}",
+        **_range_strings(header),
         "training": json.dumps(header.training),
         "licence": header.licence,
     }
@@ -175,7 +194,7 @@ def read_header(path: str | Path) -> WeightsHeader:
     return _parse_header(path, metadata)
 
 
-def load_weights(path: str | Path) -> tuple[VHeatIR, WeightsHeader]:
+def load_weights(path: str | Path) -> tuple[VHeatIR | VHeatPyramid, WeightsHeader]:
     """Rebuild the network of a weights file.
 
     Returns:
@@ -188,7 +207,7 @@ def load_weights(path: str | Path) -> tuple[VHeatIR, WeightsHeader]:
     header = read_header(path)
     arguments: dict[str, Any] = dict(header.arch)  # from JSON: their types are the constructor's to check
     try:
-        network = VHeatIR(**arguments)
+        network = NETWORKS[header.network](**arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{path} describes a network that this version cannot build ({error}); "
@@ -198,6 +217,34 @@ def load_weights(path: str | Path) -> tuple[VHeatIR, WeightsHeader]:
     _check_tensors(path, expected=network.state_dict(), found=tensors)
     network.load_state_dict(tensors)
     return network, header
+
+
+def _range_strings(header: WeightsHeader) -> dict[str, str]:
+    """The header's ranges: the first as level_min and level_max, quality beside σ under its own name."""
+    names = ("level", *_LEVELS[header.degradation][1:])
+    pairs = zip(names, (header.ranges[level] for level in _LEVELS[header.degradation]), strict=True)
+    return {
+        f"{name}_{end}": f"{value:g}" for name, pair in pairs for end, value in zip(("min", "max"), pair, strict=True)
+    }
+
+
+def _read_ranges(task: Task, metadata: Mapping[str, str]) -> Ranges:
+    return {
+        level: (float(metadata[f"{name}_min"]), float(metadata[f"{name}_max"]))
+        for name, level in _range_names(_degradation_of(task))
+    }
+
+
+def _range_names(degradation: Degradation) -> list[tuple[str, LevelName]]:
+    """Name of each range in the metadata, and the level it is of."""
+    levels = _LEVELS[degradation]
+    return list(zip(("level", *levels[1:]), levels, strict=True))
+
+
+def _degradation_of(task: Task) -> Degradation:
+    if task == "photo":
+        return "photo"
+    return "denoise" if task.startswith("denoise") else "jpeg"
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
@@ -216,8 +263,8 @@ def _parse_header(path: Path, metadata: Mapping[str, str]) -> WeightsHeader:
     try:
         header = WeightsHeader(
             task=cast("Task", metadata["task"]),
-            level_min=float(metadata["level_min"]),
-            level_max=float(metadata["level_max"]),
+            ranges=_read_ranges(cast("Task", metadata["task"]), metadata),
+            network=metadata.get("network", "VHeatIR"),
             arch=_json_object(metadata["arch"]),
             training=_json_object(metadata["training"]),
             licence=metadata["licence"],
@@ -237,12 +284,20 @@ def _json_object(text: str) -> Mapping[str, object]:
 def _checked_header(path: Path, header: WeightsHeader) -> WeightsHeader:
     if header.task not in TASKS:
         raise CheckpointError(f"{path} names the task {header.task!r}; use one of {', '.join(TASKS)}.")
-    low, high = LEVEL_LIMITS[header.degradation]
-    if not (math.isfinite(header.level_max) and low <= header.level_min <= header.level_max <= high):
+    if header.network not in NETWORKS:
+        raise CheckpointError(f"{path} holds a {header.network}, which this vheatir does not know; update vheatir.")
+    if set(header.ranges) != set(_LEVELS[header.degradation]):
+        levels = " and ".join(_LEVELS[header.degradation])
         raise CheckpointError(
-            f"{path} has levels {header.level_min:g} to {header.level_max:g}; "
-            f"for {header.task} they must lie within {low:g} to {high:g}."
+            f"{path} needs the range of {levels} for {header.task}, not of {' and '.join(header.ranges)}."
         )
+    for level, (smallest, largest) in header.ranges.items():
+        low, high = LEVEL_LIMITS[level]
+        if not (math.isfinite(largest) and low <= smallest <= largest <= high):
+            raise CheckpointError(
+                f"{path} has levels {smallest:g} to {largest:g}; "
+                f"for {header.task} they must lie within {low:g} to {high:g}."
+            )
     if header.arch.get("in_chans") != header.channels:
         raise CheckpointError(
             f"{path} holds a network with in_chans={header.arch.get('in_chans')}, but {header.task} needs "

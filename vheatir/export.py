@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vheatir.archs import VHeatIR
-from vheatir.checkpoint import CheckpointError, Task, save_weights
+from vheatir.checkpoint import NETWORKS, CheckpointError, LevelName, Ranges, Task, save_weights
 from vheatir.models.weights import read_tensors
 from vheatir.options import OptionError, check_options, read_options
 
-__all__ = ["export", "main", "trained_task"]
+__all__ = ["export", "main", "trained_ranges", "trained_task"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,19 +52,17 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
     options = read_options(option_file)
     check_options(options, is_train=True)
     arguments = {key: value for key, value in options["network_g"].items() if key != "type"}
-    network = VHeatIR(**arguments)
+    network = NETWORKS[options["network_g"]["type"]](**arguments)
     try:
         network.load_state_dict(read_tensors(checkpoint, "params_ema"))
     except RuntimeError as error:
         raise ValueError(f"{checkpoint} was not trained with {option_file}: {error}") from error
     dataset = options["datasets"]["train"]
-    low, high = dataset["degradation"]["sigma" if dataset["degradation"]["type"] == "noise" else "quality"]
     save_weights(
         output,
         network,
         task=trained_task(dataset),
-        level_min=low,
-        level_max=high,
+        ranges=trained_ranges(dataset["degradation"]),
         training={"option_file": option_file.name, "checkpoint": checkpoint.name, "weights": "params_ema"},
         licence=licence,
     )
@@ -74,9 +71,20 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
 def trained_task(dataset: Mapping[str, Any]) -> Task:
     """Task of a network trained on ``dataset``, the section ``datasets.train`` of an option file."""
     gray = dataset["in_chans"] == 1
+    if dataset["degradation"]["type"] == "mixture":
+        return "photo"
     if dataset["degradation"]["type"] == "noise":
         return "denoise-gray" if gray else "denoise-color"
     return "jpeg-gray" if gray else "jpeg-color"
+
+
+def trained_ranges(degradation: Mapping[str, Any]) -> Ranges:
+    """Smallest and largest levels that a ``degradation`` section draws, a mixture's parts all together."""
+    parts = degradation["parts"] if degradation["type"] == "mixture" else [degradation]
+    sigmas = [sigma for part in parts for sigma in part.get("sigma", part.get("sigmas", []))]
+    qualities = [quality for part in parts for quality in part.get("quality", [])]
+    found: dict[LevelName, list[float]] = {"sigma": sigmas, "quality": qualities}
+    return {name: (min(values), max(values)) for name, values in found.items() if values}
 
 
 if __name__ == "__main__":

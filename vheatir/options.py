@@ -274,7 +274,11 @@ def _check_parts(place: str, parts: object) -> None:
 
 def _check_level(place: str, degradation: Mapping[str, Any], *, training: bool) -> None:
     """Training draws levels, an evaluation has one."""
-    if training and degradation["type"] in ("noise", "noise_jpeg") and ("sigma" in degradation) == ("sigmas" in degradation):
+    if (
+        training
+        and degradation["type"] in ("noise", "noise_jpeg")
+        and ("sigma" in degradation) == ("sigmas" in degradation)
+    ):
         raise OptionError(f"{place} needs either sigma (lowest and highest) or sigmas (a list to choose from).")
     for key in degradation.keys() & {"sigma", "sigmas", "quality"}:
         level = degradation[key]

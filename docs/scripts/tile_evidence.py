@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vheatir import Restorer
+from vheatir.inference.levels import Levels
 from vheatir.inference.runner import tile_overlap
 from vheatir.tiling import axis_tiles
 
@@ -78,7 +79,7 @@ def _joints(shape: tuple[int, ...], tile: int, sigma: float) -> npt.NDArray[np.b
     """Pixels within 16 of the centre of an overlap."""
     near = np.zeros(shape, dtype=bool)
     for axis, length in enumerate(shape):
-        pieces = axis_tiles(length, tile, min(tile_overlap("denoise", sigma), tile // 2))
+        pieces = axis_tiles(length, tile, min(tile_overlap("denoise", Levels(sigma=sigma)), tile // 2))
         for one, other in pairwise(pieces):
             centre = (one.stop + other.start) // 2
             near[(slice(None),) * axis + (slice(max(0, centre - 16), centre + 16),)] = True

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vheatir.archs.configs import CONFIGS, configuration
+from vheatir.archs.pyramid_arch import VHeatPyramid
 from vheatir.archs.vheatir_arch import VHeatIR
 
 __all__ = ["count_multiply_adds", "count_parameters", "markdown_table"]
@@ -22,15 +23,16 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_multiply_adds(network: VHeatIR, height: int, width: int) -> int:
+def count_multiply_adds(network: VHeatIR | VHeatPyramid, height: int, width: int) -> int:
     """Multiply-adds that restore one image of height x width.
 
     Counted by torch's operator-level counter on the ``meta`` device, where nothing is computed: convolutions, linear
     maps and the DCT's matrix products count, elementwise work does not, as is usual in the field.
     """
     with torch.device("meta"):
-        meta = VHeatIR(**network.hyper_parameters)  # type: ignore[arg-type]
-        image, level = torch.empty(1, network.in_chans, height, width), torch.empty(1)
+        meta = type(network)(**network.hyper_parameters)  # type: ignore[arg-type]
+        image = torch.empty(1, network.in_chans, height, width)
+        level = torch.empty(1, 2) if isinstance(network, VHeatPyramid) else torch.empty(1)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         meta(image, level)
     return int(counter.get_total_flops()) // 2

@@ -131,6 +131,7 @@ class VHeatPyramid(nn.Module):
             "estimator_width": estimator_width,
         }
         self.in_chans = in_chans
+        self.widths = tuple(widths)
         self.multiple = _FOLD * 2 ** (len(widths) - 1)
 
         def group(scale: int, depth: int) -> ResidualGroup:
@@ -196,6 +197,12 @@ class VHeatPyramid(nn.Module):
         corrected = F.pixel_shuffle(residual * correction_weight(levels).to(residual.dtype), _FOLD)
         restored = take_inner(take_inner(padded + corrected, -2, 0, height), -1, 0, width)
         return (restored, estimate) if with_levels else restored
+
+    def estimate_levels(self, x: Tensor) -> Tensor:
+        """What the estimator sees in images, as ``with_levels`` returns it: (B, in_chans, H, W) -> (B, 2, H/8, W/8)."""
+        folded = F.pixel_unshuffle(pad_to_multiple(x, self.multiple), _FOLD)
+        levels: Tensor = self.estimator(folded.contiguous(memory_format=torch.channels_last))
+        return levels
 
     def _level_maps(self, estimate: Tensor, condition: Tensor, size: Sequence[int]) -> Tensor:
         """What is known, and elsewhere what is estimated: (B, 2, *size)."""

@@ -266,7 +266,6 @@ def _methods(arguments: argparse.Namespace, channels: Channels, levels: Sequence
     """The degraded image itself, our models, and the peers, by heading."""
     from vheatir.benchmark.methods import load_method
     from vheatir.benchmark.peers import make_peer
-    from vheatir.inference.levels import trained_level
 
     identity = make_peer("identity", task=arguments.task)
     methods = {identity.name: identity}
@@ -287,7 +286,7 @@ def _methods(arguments: argparse.Namespace, channels: Channels, levels: Sequence
             tile=arguments.tile,
         )
         for level in levels:
-            trained_level(method.model.header, level)
+            method.check(level)
         add(label, method)
     for text in arguments.peer:
         label, peer = _labelled(text)

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from vheatir.archs.complexity import count_multiply_adds, count_parameters
 from vheatir.archs.configs import CONFIGS
-from vheatir.checkpoint import Degradation
+from vheatir.data.evaluation import Task
 from vheatir.inference.compute import select_device
-from vheatir.inference.levels import trained_level
+from vheatir.inference.levels import Levels, trained_levels
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import tile_overlap
 from vheatir.tiling import restore_in_tiles
@@ -67,12 +67,14 @@ class ModelMethod:
     Args:
         name: heading in tables.
         model: the network, on its device.
+        task: what the levels are of. A model of the task "photo" is told that there is nothing else.
         tile: largest side of a tile in pixels; None restores the whole image in one pass, as the protocol asks.
     """
 
-    def __init__(self, name: str, model: RestorationNetwork, *, tile: int | None = None) -> None:
+    def __init__(self, name: str, model: RestorationNetwork, *, task: Task, tile: int | None = None) -> None:
         self.name = name
         self.model = model
+        self.task: Task = task
         self.tile = tile
 
     def __call__(self, degraded: NDArray[np.float32], level: float) -> NDArray[np.float32]:
@@ -82,13 +84,23 @@ class ModelMethod:
             ValueError: if the image's channels are not the model's, or a noise level is outside its training. A
                 quality outside becomes the nearest trained one, with a logged note.
         """
-        used = trained_level(self.model.header, level)
+        levels = self.check(level)
         device = next(self.model.parameters()).device
         channels_first = degraded[None] if degraded.ndim == 2 else degraded.transpose(2, 0, 1)
         x = torch.from_numpy(np.ascontiguousarray(channels_first))[None].to(device)
         with torch.inference_mode():
-            restored = self._restore(x, used)[0].cpu().numpy()
-        return np.asarray(restored[0] if degraded.ndim == 2 else restored.transpose(1, 2, 0), dtype=np.float32)
+            restored = self._restore(x.expand(-1, self.model.channels, -1, -1), levels)[0].cpu().numpy()
+        # a gray image may have gone through a colour model
+        output = restored.mean(axis=0) if degraded.ndim == 2 else restored.transpose(1, 2, 0)
+        return np.asarray(output, dtype=np.float32)
+
+    def check(self, level: float) -> Levels:
+        """What the network is told of a level.
+
+        Raises:
+            ValueError: if a noise level is outside its training.
+        """
+        return trained_levels(self.model.header, self._levels(level))
 
     @property
     def parameters(self) -> int:
@@ -97,18 +109,26 @@ class ModelMethod:
     def multiply_adds(self, height: int, width: int) -> int:
         return _multiply_adds(self.model, height, width)
 
-    def _restore(self, x: Tensor, level: float) -> Tensor:
+    def _levels(self, level: float) -> Levels:
+        if self.model.task != "photo":
+            return Levels(sigma=level) if self.task == "denoise" else Levels(quality=level)
+        return Levels(sigma=level, quality=100.0) if self.task == "denoise" else Levels(sigma=0.0, quality=level)
+
+    def _restore(self, x: Tensor, levels: Levels) -> Tensor:
+        def whole(part: Tensor) -> Tensor:
+            restored: Tensor = self.model(part, sigma=levels.sigma, quality=levels.quality)
+            return restored
+
         if self.tile is None:
-            whole: Tensor = self.model(x, level)
-            return whole
-        overlap = min(tile_overlap(self.model.header.degradation, level), self.tile // 2)
-        return restore_in_tiles(lambda part: self.model(part, level), x, tile=self.tile, overlap=overlap)
+            return whole(x)
+        overlap = min(tile_overlap(self.model.header.degradation, levels), self.tile // 2)
+        return restore_in_tiles(whole, x, tile=self.tile, overlap=overlap)
 
 
 def load_method(
     name_or_path: str,
     *,
-    task: Degradation,
+    task: Task,
     channels: Literal[1, 3],
     device: str | torch.device | None = None,
     tile: int | None = None,
@@ -116,8 +136,8 @@ def load_method(
     """Load one of our models for a task.
 
     Args:
-        name_or_path: "fast", the bundled weights for task and channels; a bundled name ("denoise-gray"); or a weights
-            file.
+        name_or_path: "fast", the bundled weights for task and channels; "photo", the bundled weights for all tasks; a
+            bundled name ("denoise-gray"); or a weights file.
         task: what it must remove.
         channels: 1 for gray images, 3 for RGB.
         device: where to compute; None or "auto" means CUDA where there is some, else the CPU.
@@ -135,12 +155,15 @@ def load_method(
         )
     is_bundled = name_or_path == _BUNDLED_CONFIG
     model = cached_model(f"{task}-{color}" if is_bundled else name_or_path, select_device(device))
-    if model.header.degradation != task or model.channels != channels:
+    if model.task != "photo" and (model.header.degradation != task or model.channels != channels):
         raise ValueError(f"Model {name_or_path} is for {model.task}, not for {task}-{color}; give another --model.")
-    return ModelMethod(f"vHeatIR {_BUNDLED_CONFIG}" if is_bundled else Path(name_or_path).stem, model, tile=tile)
+    name = {_BUNDLED_CONFIG: f"vHeatIR {_BUNDLED_CONFIG}", "photo": "vHeatIR photo"}.get(
+        name_or_path, Path(name_or_path).stem
+    )
+    return ModelMethod(name, model, task=task, tile=tile)
 
 
 @lru_cache(maxsize=256)
 def _multiply_adds(model: RestorationNetwork, height: int, width: int) -> int:
     """Sets repeat their sizes, and counting builds the network anew each time."""
-    return count_multiply_adds(model.network, height, width)  # type: ignore[arg-type]  # load_weights builds a VHeatIR
+    return count_multiply_adds(model.network, height, width)  # type: ignore[arg-type]  # load_weights builds one

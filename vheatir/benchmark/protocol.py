@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.benchmark.results import Channels
-from vheatir.checkpoint import Degradation
 from vheatir.data.color import rgb_to_studio_luma
-from vheatir.data.evaluation import clean_image, degraded_image
+from vheatir.data.evaluation import Task, clean_image, degraded_image
 from vheatir.data.sources import ImageSource
 
 __all__ = ["Protocol", "to_eight_bits"]
@@ -51,7 +50,7 @@ class Protocol:
             raise ValueError(f"border is 0 pixels or more, not {self.border}.")
 
     def pair(
-        self, source: ImageSource, index: int, *, task: Degradation, channels: Channels, level: float
+        self, source: ImageSource, index: int, *, task: Task, channels: Channels, level: float
     ) -> tuple[FloatImage, Image]:
         """Make the degraded image, float, and the truth, 8 bits: (H, W) for gray, (H, W, 3) RGB for colour."""
         count = 1 if channels == "gray" else 3
@@ -70,7 +69,7 @@ class Protocol:
         height, width = image.shape[:2]
         return image[self.border : height - self.border, self.border : width - self.border]
 
-    def line(self, provenance: str, task: Degradation, channels: Channels) -> str:
+    def line(self, provenance: str, task: Task, channels: Channels) -> str:
         """The one line that goes with every table.
 
         Args:
@@ -90,7 +89,7 @@ class Protocol:
         ]
         return "; ".join(parts) + "."
 
-    def _departures(self, task: Degradation, channels: Channels) -> list[str]:
+    def _departures(self, task: Task, channels: Channels) -> list[str]:
         named = {
             "noisy image rounded to 8 bits": task == "denoise" and self.quantise,
             "noisy image clipped": task == "denoise" and self.clip and not self.quantise,

@@ -17,7 +17,7 @@ from vheatir.benchmark.metrics import SMALLEST_SIDES, load_lpips, psnr, psnr_b, 
 from vheatir.benchmark.protocol import Protocol, to_eight_bits
 from vheatir.benchmark.results import Channels, MetricName, Result
 from vheatir.benchmark.sets import ImageSet, SetError
-from vheatir.checkpoint import Degradation
+from vheatir.data.evaluation import Task
 
 __all__ = ["Outcome", "ScoringError", "score_set"]
 
@@ -60,7 +60,7 @@ def score_set(
     images: ImageSet,
     methods: Mapping[str, Method],
     *,
-    task: Degradation,
+    task: Task,
     channels: Channels,
     level: float,
     protocol: Protocol,
@@ -121,7 +121,7 @@ def score_set(
 
 
 def _pair(
-    images: ImageSet, index: int, protocol: Protocol, *, task: Degradation, channels: Channels, level: float
+    images: ImageSet, index: int, protocol: Protocol, *, task: Task, channels: Channels, level: float
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     try:
         return protocol.pair(images.source, index, task=task, channels=channels, level=level)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.benchmark.results import Channels
-from vheatir.checkpoint import Degradation
+from vheatir.data.evaluation import Task
 from vheatir.data.sources import IMAGE_SUFFIXES, FolderSource, find_images
 
 __all__ = ["ImageEntry", "ImageSet", "Manifest", "SetError", "describe_images", "known_sets", "open_set"]
@@ -59,7 +59,7 @@ class Manifest:
 
     name: str
     source: str
-    channels: Mapping[Degradation, Channels]
+    channels: Mapping[Task, Channels]
     images: tuple[ImageEntry, ...]
 
 
@@ -85,7 +85,7 @@ class ImageSet:
     mismatches: tuple[str, ...]
     is_gray: bool
 
-    def channels(self, task: Degradation) -> Channels:
+    def channels(self, task: Task) -> Channels:
         """What to score if nothing is asked: as the field does, or else what the images are."""
         if self.manifest is not None:
             return self.manifest.channels[task]

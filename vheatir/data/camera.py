@@ -39,7 +39,7 @@ _RGB_TO_XYZ: Final = np.array(
 )
 _GAMMA: Final = 2.2
 #: luma of ITU-R BT.601, which JPEG takes too
-_LUMA: Final = np.float32([0.299, 0.587, 0.114])
+_LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 #: a Gaussian narrower than this is none
 _LEAST_RADIUS: Final = 0.2
 
@@ -95,12 +95,12 @@ class Development:
             x = 0.5 - np.sin(np.arcsin(1 - 2 * x) / 3)
         linear = np.maximum(x, 1e-8) ** _GAMMA
         camera = linear @ self.matrix.T.astype(np.float32)
-        return np.asarray(camera / np.float32(self.gains), dtype=np.float32).clip(0, 1)
+        return np.asarray(camera / np.array(self.gains, dtype=np.float32), dtype=np.float32).clip(0, 1)
 
     def develop(self, sensed: FloatImage) -> FloatImage:
         """The photograph of the sensor's values: the other way round, (H, W, 3) -> (H, W, 3), in [0, 1]."""
         seen = self._demosaic(sensed) if self.mosaic else sensed
-        balanced = (seen * np.float32(self.gains)).clip(0, 1)
+        balanced = (seen * np.array(self.gains, dtype=np.float32)).clip(0, 1)
         linear = balanced @ np.linalg.inv(self.matrix).T.astype(np.float32)
         x = linear.clip(1e-8, 1) ** np.float32(1 / _GAMMA)
         return np.asarray(3 * x**2 - 2 * x**3 if self.tone_curve else x, dtype=np.float32)

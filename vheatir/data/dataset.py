@@ -16,7 +16,7 @@ from vheatir.basicsr_compat import DATASET_REGISTRY
 from vheatir.data.camera import draw_shot
 from vheatir.data.degradations import Degradation, jpeg_level, noise_level
 from vheatir.data.evaluation import Task, clean_image, degraded_image
-from vheatir.data.mixture import DegradationMixture, make_jpeg, make_mixture, make_noise
+from vheatir.data.mixture import DegradationMixture, as_color, make_jpeg, make_mixture, make_noise
 from vheatir.data.sources import CachedSource, ImageSource, open_source, read_name_list
 
 __all__ = ["DegradedImageDataset"]
@@ -88,7 +88,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
             return self._item(degraded, clean, told, index) | {"truth": torch.from_numpy(truth)}
         crop = self._crop(image, size + self.degradation.margin, rng)
         degraded, target, level = self.degradation(crop, rng)
-        return self._item(degraded, _unit(target), np.float32(level), index)
+        return self._item(degraded, _unit(target), np.array(level, dtype=np.float32), index)
 
     def _crop(self, image: Image, size: int, rng: np.random.Generator) -> Image:
         return _augment(_random_crop(image, size, rng), self.opt["use_hflip"], self.opt["use_rot"], rng)
@@ -104,14 +104,15 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
             clean = _middle(clean, int(crop))
         degraded = degraded_image(clean, task=task, level=value)
         level = noise_level(value) if task == "denoise" else jpeg_level(value)
+        target = _unit(clean)
         if self.opt.get("gray"):
-            degraded, clean = (np.repeat(image[..., None], self.channels, axis=2) for image in (degraded, clean))
-        told = {
-            None: np.float32(level),
-            "all": np.float32([level, 0] if task == "denoise" else [0, level]),
-            "none": np.float32([UNKNOWN, UNKNOWN]),
+            degraded, target = as_color(degraded), as_color(target)
+        told: Any = {
+            None: level,
+            "all": [level, 0] if task == "denoise" else [0, level],
+            "none": [UNKNOWN, UNKNOWN],
         }[self.opt.get("tell")]
-        return self._item(degraded, _unit(clean), told, index)
+        return self._item(degraded, target, np.array(told, dtype=np.float32), index)
 
     def _photograph(self, index: int, size: int) -> dict[str, Any]:
         """The middle of an image, taken by a camera that is the same every time."""
@@ -119,7 +120,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
         shot = draw_shot(rng)
         crop = _middle(self.source.read(index, 3), shot.source_size(size))
         degraded, clean, _ = shot.take(crop, size, rng)
-        return self._item(degraded, clean, np.float32([UNKNOWN, UNKNOWN]), index)
+        return self._item(degraded, clean, np.array([UNKNOWN, UNKNOWN], dtype=np.float32), index)
 
     def _item(
         self, degraded: NDArray[np.float32], clean: NDArray[np.float32], level: NDArray[np.float32], index: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -14,9 +14,19 @@ from vheatir.archs.pyramid_arch import UNKNOWN
 from vheatir.data.camera import CameraShot, draw_shot
 from vheatir.data.degradations import FloatImage, GaussianNoise, JpegCompression, jpeg_level
 
-__all__ = ["DegradationMixture", "DrawnDegradation", "MixedCrop", "Part", "make_jpeg", "make_mixture", "make_noise"]
+__all__ = [
+    "DegradationMixture",
+    "DrawnDegradation",
+    "MixedCrop",
+    "Part",
+    "as_color",
+    "make_jpeg",
+    "make_mixture",
+    "make_noise",
+]
 
 Image = NDArray[np.uint8]
+Value = TypeVar("Value", np.uint8, np.float32)
 
 #: side of the squares for which the true noise level is known
 LEVEL_GRID: Final = 8
@@ -108,10 +118,10 @@ class _Camera:
         return self.shot.source_size(size)
 
     def degrade(self, clean: Image, size: int, rng: np.random.Generator) -> MixedCrop:
-        color = clean if clean.ndim == 3 else cv2.cvtColor(clean, cv2.COLOR_GRAY2RGB)
+        color = clean if clean.ndim == 3 else np.repeat(clean[..., None], 3, axis=2)
         images = self.shot.take(color, size, rng)
         if clean.ndim == 2:  # a gray photograph by a colour camera
-            images = tuple(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in images)  # type: ignore[assignment]
+            images = _gray(images[0]), _gray(images[1]), _gray(images[2])
         photo, target, uncompressed = images
         quality = 100 if self.shot.quality is None else self.shot.quality
         noise = _local_deviation(uncompressed - target)
@@ -165,7 +175,7 @@ class _Clean:
 class PartKind(Protocol):
     """Draws one :class:`Part` of a kind, with the parameters that hold for a whole crop."""
 
-    def __call__(self, rng: np.random.Generator) -> Part: ...
+    def __call__(self, rng: np.random.Generator, /) -> Part: ...
 
 
 def _draw_camera(rng: np.random.Generator) -> Part:
@@ -210,12 +220,13 @@ class DrawnDegradation:
         """
         crop = self.part.degrade(cv2.cvtColor(clean, cv2.COLOR_RGB2GRAY) if self.gray else clean, size, rng)
         degraded, target = (
-            np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image for image in (crop.degraded, crop.clean)
+            np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+            for image in (crop.degraded, crop.clean)
         )
         told = [float(crop.noise.mean()) if crop.noise_is_known else UNKNOWN, crop.jpeg]
         told = [UNKNOWN if hidden else level for level, hidden in zip(told, self.withheld, strict=True)]
         truth = np.stack([crop.noise, np.full_like(crop.noise, crop.jpeg)])
-        return degraded, target, np.float32(told), truth
+        return degraded, target, np.array(told, dtype=np.float32), truth
 
 
 class DegradationMixture:
@@ -281,7 +292,7 @@ def _make_part(options: Mapping[str, Any]) -> PartKind:
         part = _NoiseThenJpeg(make_noise(options), make_jpeg(options))
     else:
         part = _Clean()
-    return lambda rng: part
+    return lambda _: part
 
 
 def make_noise(options: Mapping[str, Any]) -> GaussianNoise:
@@ -304,6 +315,16 @@ def make_jpeg(options: Mapping[str, Any]) -> JpegCompression:
         log_quality=bool(options.get("log_quality", False)),
         studio_swing=float(options.get("studio_swing", 0.0)),
     )
+
+
+def as_color(image: FloatImage) -> FloatImage:
+    """Three equal channels of a gray image (H, W); a colour image as it is."""
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def _gray(image: NDArray[Value]) -> NDArray[Value]:
+    gray: NDArray[Value] = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=image.dtype)
+    return gray
 
 
 def _unit(image: Image) -> FloatImage:

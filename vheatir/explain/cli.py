@@ -161,9 +161,11 @@ def _read(arguments: argparse.Namespace, model: RestorationNetwork) -> tuple[Ten
     """The image (1, channels, H, W), turned upright; its level, and how it was found if it was not given."""
     from vheatir.inference.arrays import canvas_of
     from vheatir.inference.images import read_image
-    from vheatir.inference.levels import trained_level
+    from vheatir.inference.levels import trained_levels
     from vheatir.inference.restorer import Restorer
 
+    if model.task == "photo":
+        raise UsageError("Model photo is told two levels or none; explanations are of models that are told one.")
     is_denoising = model.header.degradation == "denoise"
     if (arguments.quality if is_denoising else arguments.sigma) is not None:
         wrong, right = ("quality", "sigma") if is_denoising else ("sigma", "quality")
@@ -177,10 +179,13 @@ def _read(arguments: argparse.Namespace, model: RestorationNetwork) -> tuple[Ten
     restorer = Restorer(model.header.degradation, model=model)
     given: float | Literal["auto"] | None = arguments.sigma
     sigma: float | Literal["auto"] | None = "auto" if is_denoising and given is None else given
-    level, found = restorer.file_level(arguments.image, read, sigma, arguments.quality)
+    levels, found = restorer.file_levels(arguments.image, read, sigma, arguments.quality)
+    used = trained_levels(model.header, levels)
+    level = used.sigma if is_denoising else used.quality
+    assert level is not None
     pixels = canvas.read(slice(None), slice(None))[:, : model.channels]
     device = next(model.parameters()).device
-    return pixels.to(device), trained_level(model.header, level), found
+    return pixels.to(device), level, found
 
 
 def _make_folder(folder: Path) -> None:

@@ -26,6 +26,10 @@ SOME_FAILED: Final = 1
 BAD_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
+_TASK_HELP: Final = (
+    "what to remove: photo, whatever is wrong with a real photograph (noise of the camera, film grain, compression); "
+    "denoise, white noise of known strength; jpeg, compression alone"
+)
 _EPILOG: Final = """\
 Results keep their input's name, folder structure, bit depth, alpha channel, EXIF data and ICC profile; they are turned
 as the EXIF orientation asks. PNG, TIFF, BMP and WebP are written in their own format, without loss; JPEG inputs are
@@ -33,6 +37,7 @@ written as PNG, since JPEG would add artifacts back, unless --quality-out is giv
 replaced (or kept: --skip-existing), inputs never are.
 
 examples:
+  %(prog)s --task photo photos/ out/
   %(prog)s --task denoise --sigma 25 noisy/ out/
   %(prog)s --task denoise --sigma auto --skip-existing --report out.json photos/ out/
   %(prog)s --task jpeg photo.jpg out/
@@ -46,13 +51,13 @@ exit codes:
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = argparse.ArgumentParser(
-        description="Remove Gaussian noise or JPEG artifacts from images that have them.",
+        description="Remove noise and JPEG artifacts from photographs.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("input", type=Path, help="degraded image, or folder of them with its subfolders")
     parser.add_argument("output", type=Path, help="folder for the results, made if missing")
-    parser.add_argument("--task", required=True, choices=("denoise", "jpeg"), help="what to remove")
+    parser.add_argument("--task", required=True, choices=("photo", "denoise", "jpeg"), help=_TASK_HELP)
     _add_levels(parser)
     _add_computing(parser)
     _add_files(parser)
@@ -74,13 +79,15 @@ def _add_levels(parser: argparse.ArgumentParser) -> None:
         help="jpeg: quality the images were saved with, 1 to 100, or auto to read it from each JPEG file, and to look "
         "for traces of (earlier) compression in the pixels of all files (default)",
     )
-    parser.add_argument("--strength", type=float, default=1.0, help="factor of the level (default: 1)")
+    parser.add_argument(
+        "--strength", type=float, default=1.0, help="factor of the level, given or estimated: less or more (default: 1)"
+    )
 
 
 def _add_computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
-        help="bundled name (denoise-gray, denoise-color, jpeg-gray, jpeg-color) or weights file "
+        help="bundled name (photo, denoise-gray, denoise-color, jpeg-gray, jpeg-color) or weights file "
         "(default: the bundled one for gray or colour, chosen by image)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
@@ -178,7 +185,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.task == "denoise" and arguments.quality is not None:
         raise UsageError("--quality belongs to --task jpeg; leave it out, or change the task.")
     if arguments.task == "jpeg" and arguments.sigma is not None:
-        raise UsageError("--sigma belongs to --task denoise; leave it out, or change the task.")
+        raise UsageError("--sigma belongs to --task denoise; leave it out, or change the task to denoise or photo.")
     if arguments.quality_out is not None and not 1 <= arguments.quality_out <= 100:
         raise UsageError(f"--quality-out is 1 to 100, not {arguments.quality_out}.")
     if arguments.format == "jpeg" and arguments.quality_out is None:
@@ -216,7 +223,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         strength=arguments.strength,
     )
     quality = None if arguments.quality == "auto" else arguments.quality
-    restorer.check(arguments.sigma if arguments.task == "denoise" else quality)
+    restorer.check(sigma=arguments.sigma, quality=quality)
     return Settings(
         restorer,
         sigma=arguments.sigma,

@@ -56,7 +56,7 @@ class FileReport:
         job: the file.
         status: "restored", "skipped" (its result was there), "failed", or "planned" (in a dry run).
         level: the level used, in words.
-        value: the level used.
+        value: the level used, of tasks that have one.
         width: pixels of the result.
         height: pixels of the result.
         tiles: pieces that went through the network.
@@ -108,6 +108,7 @@ def write_report(path: Path, reports: Sequence[FileReport], *, task: str) -> Non
             "status": report.status,
             "task": task,
             "level": report.value,
+            "levels": report.level,
             "width": report.width,
             "height": report.height,
             "tiles": report.tiles,
@@ -139,13 +140,13 @@ def _restore_file(job: Job, settings: Settings) -> FileReport:
     if settings.compare is not None:
         _write_comparison(settings.compare / job.name.with_name(job.name.name + ".png"), result)
     height, width = result.image.pixels.shape[:2]
-    name = "sigma" if settings.restorer.task == "denoise" else "quality"
     found = f" ({result.found})" if result.found else ""
+    value = result.levels.sigma if settings.restorer.task == "denoise" else result.levels.quality
     return FileReport(
         job,
         "restored",
-        level=f"{name} {result.level:g}{found}",
-        value=result.level,
+        level=f"{result.levels}{found}",
+        value=None if settings.restorer.task == "photo" else value,
         width=width,
         height=height,
         tiles=result.tiles,

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-from vheatir.checkpoint import LEVEL_LIMITS, Degradation, WeightsHeader
+from vheatir.checkpoint import LEVEL_LIMITS, WeightsHeader
 
-__all__ = ["Sigma", "check_level", "mean_sigma", "scaled_level", "trained_level"]
+__all__ = ["Levels", "Sigma", "check_levels", "mean_sigma", "scaled_levels", "trained_levels"]
 
 logger = logging.getLogger(__name__)
 
+_NO_COMPRESSION: Final = 100.0
 
 #: standard deviation of the noise in 8-bit units: one for all channels, or one for each of R, G, B
 Sigma: TypeAlias = float | Sequence[float]
@@ -33,40 +35,70 @@ def mean_sigma(channels: Sequence[float]) -> float:
     return math.sqrt(sum(sigma**2 for sigma in channels) / len(channels))
 
 
-def check_level(degradation: Degradation, level: float) -> None:
+@dataclass(frozen=True)
+class Levels:
+    """What a network is told of an image's degradation; None for what nobody knows.
+
+    Attributes:
+        sigma: standard deviation of the noise in 8-bit units.
+        quality: JPEG quality, 1 to 100.
+    """
+
+    sigma: float | None = None
+    quality: float | None = None
+
+    def __str__(self) -> str:
+        told = (("sigma", self.sigma), ("quality", self.quality))
+        return ", ".join(f"{name} {value:g}" for name, value in told if value is not None) or "blind"
+
+
+def check_levels(levels: Levels) -> None:
     """Refuse what is no noise level (0 to 255) or no JPEG quality (1 to 100).
 
     Raises:
-        ValueError: if the level is outside, or not a number.
+        ValueError: if a level is outside, or not a number.
     """
-    low, high = LEVEL_LIMITS[degradation]
-    if not low <= level <= high:  # NaN fails too
-        name = "sigma" if degradation == "denoise" else "quality"
-        raise ValueError(f"{name} is {low:g} to {high:g}, not {level:g}.")
+    for name, (low, high) in LEVEL_LIMITS.items():
+        value: float | None = getattr(levels, name)
+        if value is not None and not low <= value <= high:  # NaN fails too
+            raise ValueError(f"{name} is {low:g} to {high:g}, not {value:g}.")
 
 
-def trained_level(header: WeightsHeader, level: float) -> float:
-    """Return the level that the model of this header is run with.
+def trained_levels(header: WeightsHeader, levels: Levels) -> Levels:
+    """Return the levels that the model of this header is run with.
 
     Raises:
-        ValueError: if a noise level is outside the trained range, or a quality outside 1 to 100. A quality
-            outside the trained range becomes the nearest trained one, with a logged note.
+        ValueError: if a noise level is outside the trained range, or a quality outside 1 to 100. A quality outside the
+            trained range becomes the nearest trained one, with a logged note; for a model of the task "photo" 100, no
+            compression, is as good.
     """
-    known = f"{header.level_min:g} to {header.level_max:g}"
-    bounded = min(max(level, header.level_min), header.level_max)
-    if bounded == level:
-        return level
-    if header.degradation == "denoise":
-        raise ValueError(f"sigma is {known} for model {header.task}, which was trained for that; not {level:g}.")
-    check_level(header.degradation, level)
-    _note_quality(header.task, level, bounded, known)
-    return bounded
+    used = levels
+    if levels.sigma is not None:
+        low, high = header.ranges["sigma"]
+        if not low <= levels.sigma <= high:
+            known = f"{low:g} to {high:g} for model {header.task}, which was trained for that"
+            raise ValueError(f"sigma is {known}; not {levels.sigma:g}.")
+    if levels.quality is not None:
+        check_levels(levels)
+        low, high = header.ranges["quality"]
+        bounded = min(max(levels.quality, low), high)
+        is_none = header.task == "photo" and levels.quality == _NO_COMPRESSION
+        if bounded != levels.quality and not is_none:
+            _note_quality(header.task, levels.quality, bounded, f"{low:g} to {high:g}")
+            used = replace(used, quality=bounded)
+    return used
 
 
-def scaled_level(header: WeightsHeader, level: float, strength: float) -> float:
-    """Return a level of which the model removes ``strength`` times as much, within its trained range."""
-    scaled = level * strength if header.degradation == "denoise" else 100.0 - (100.0 - level) * strength
-    return min(max(scaled, header.level_min), header.level_max)
+def scaled_levels(header: WeightsHeader, levels: Levels, strength: float) -> Levels:
+    """Return levels of which a model of one level removes ``strength`` times as much, within its trained range."""
+    if levels.sigma is not None:
+        return Levels(sigma=_bounded(levels.sigma * strength, header.ranges["sigma"]))
+    assert levels.quality is not None
+    return Levels(quality=_bounded(100.0 - (100.0 - levels.quality) * strength, header.ranges["quality"]))
+
+
+def _bounded(value: float, limits: tuple[float, float]) -> float:
+    return min(max(value, limits[0]), limits[1])
 
 
 @lru_cache(maxsize=64)

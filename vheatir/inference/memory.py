@@ -10,6 +10,7 @@ from typing import Final
 import torch
 from torch import nn
 
+from vheatir.archs import VHeatPyramid
 from vheatir.tiling import GRID
 
 __all__ = ["free_bytes", "is_out_of_memory", "largest_tile"]
@@ -54,6 +55,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def _bytes_per_pixel(network: nn.Module) -> float:
     parameters = getattr(network, "hyper_parameters", {})
+    if isinstance(network, VHeatPyramid):
+        features = sum(width / 4.0 ** (scale + 1) for scale, width in enumerate(network.widths))
+        return _BYTES_PER_FEATURE * features
     width, scale = parameters.get("embed_dim"), parameters.get("downscale")
     if not isinstance(width, int) or not isinstance(scale, int):
         return _BYTES_PER_FEATURE * _FEATURES_OF_OTHER_NETWORKS

@@ -8,23 +8,26 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vheatir.checkpoint import Task, WeightsHeader, load_weights, weights_path
-from vheatir.inference.levels import check_level
+from vheatir.archs import VHeatPyramid
+from vheatir.archs.pyramid_arch import UNKNOWN
+from vheatir.checkpoint import LevelName, Task, WeightsHeader, load_weights, weights_path
+from vheatir.inference.levels import Levels, check_levels
 
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
 
 
 class RestorationNetwork(nn.Module):
-    """A trained network that takes its level in the user's units.
+    """A trained network that takes its levels in the user's units.
 
     Args:
-        network: called ``network(x, condition)`` with condition (B,): σ/255, or (100 - quality)/100.
+        network: called ``network(x, condition)`` with condition (B,): σ/255, or (100 - quality)/100; for the task
+            "photo" with (B, 2), both, negative where they are not known.
         header: what its weights file says about it.
 
     Attributes:
-        task: "denoise-gray", "denoise-color", "jpeg-gray" or "jpeg-color".
+        task: "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color" or "photo".
         channels: 1 (gray) or 3 (RGB).
-        level_min: smallest level that it was trained for, σ in 8-bit units or JPEG quality.
+        level_min: smallest level that it was trained for, σ in 8-bit units or JPEG quality; σ for "photo".
         level_max: largest level that it was trained for.
     """
 
@@ -34,37 +37,96 @@ class RestorationNetwork(nn.Module):
         self.header = header
         self.task: Task = header.task
         self.channels = header.channels
-        self.level_min = header.level_min
-        self.level_max = header.level_max
+        self.level_min, self.level_max = header.level_range
 
-    def forward(self, x: Tensor, level: float | Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        level: float | Tensor | None = None,
+        *,
+        sigma: float | Tensor | None = None,
+        quality: float | Tensor | None = None,
+        strength: float = 1.0,
+    ) -> Tensor:
         """Restore a batch of images of one size.
 
         Args:
-            x: degraded images, shape (B, channels, H, W), values in [0, 1].
-            level: σ in 8-bit units, 0 to 255, or JPEG quality, 1 to 100; a number, or a tensor of shape () or
-                (B,). The weights know ``level_min`` to ``level_max``; beyond, they extrapolate.
+            x: degraded images, shape (B, channels, H, W), values in [0, 1]; for "photo" a gray image has three equal
+                channels.
+            level: the one level of a network of the tasks "denoise" and "jpeg": the same as ``sigma`` or ``quality``.
+            sigma: standard deviation of the noise in 8-bit units, 0 to 255: a number, or a tensor of shape () or (B,).
+                The weights know ``level_min`` to ``level_max``; beyond, they extrapolate.
+            quality: JPEG quality, 1 to 100, 100 for no compression. A network of the task "photo" takes both, either or
+                none, and estimates what it is not told.
+            strength: factor of the levels, σ and 100 - quality.
 
         Returns:
             Restored images, shape (B, channels, H, W), of x's dtype, not clamped.
 
         Raises:
-            ValueError: if x has another shape, or a number is no such level. Tensors are not checked, since
-                that would make a GPU wait.
+            ValueError: if x has another shape, a level is missing or one too many, or a number is no such level.
+                Tensors are not checked, since that would make a GPU wait.
         """
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise ValueError(f"Model {self.task} takes (B, {self.channels}, H, W), not {tuple(x.shape)}.")
-        if not isinstance(level, Tensor):
-            check_level(self.header.degradation, level)
-        levels = torch.as_tensor(level, dtype=torch.float32, device=x.device)
-        if levels.shape not in ((), (1,), (x.shape[0],)):
-            raise ValueError(f"level is a number or has shape ({x.shape[0]},), one for each image, not {levels.shape}.")
+        condition = self._condition(self._told(level, sigma, quality), x)
         weight = next(self.network.parameters())
-        restored: Tensor = self.network(x.to(weight.dtype), self._condition(levels.expand(x.shape[0])))
+        moved = x.to(weight.dtype)
+        if self.task == "photo":
+            restored: Tensor = self.network(moved, condition, strength=strength)
+        else:
+            restored = self.network(moved, condition[:, 0] * strength)
         return restored.to(x.dtype)
 
-    def _condition(self, levels: Tensor) -> Tensor:
-        return levels / 255.0 if self.header.degradation == "denoise" else (100.0 - levels) / 100.0
+    def estimate(self, x: Tensor) -> Levels:
+        """What a network of the task "photo" sees in an image: the mean levels over all positions.
+
+        Args:
+            x: as for :meth:`forward`.
+
+        Raises:
+            ValueError: if the network is of another task.
+        """
+        if not isinstance(self.network, VHeatPyramid):
+            raise ValueError(f"Model {self.task} does not estimate levels; photo does.")
+        with torch.inference_mode():
+            noise, jpeg = self.network.estimate_levels(x.to(next(self.parameters()).dtype)).mean(dim=(0, 2, 3)).tolist()
+        return Levels(sigma=255.0 * noise, quality=max(1.0, 100.0 - 100.0 * jpeg))
+
+    def _told(
+        self, level: float | Tensor | None, sigma: float | Tensor | None, quality: float | Tensor | None
+    ) -> dict[LevelName, float | Tensor | None]:
+        """Every level that the network knows, by name."""
+        given: dict[LevelName, float | Tensor | None] = {"sigma": sigma, "quality": quality}
+        known = list(self.header.ranges)
+        if level is not None and (len(known) > 1 or given[known[0]] is not None):
+            raise ValueError(f"Model {self.task} takes {' and '.join(known)} by name, and no level beside them.")
+        if level is not None:
+            given[known[0]] = level
+        for name, value in given.items():
+            if value is not None and name not in known:
+                raise ValueError(f"Model {self.task} takes {' and '.join(known)}, not {name}.")
+            if value is None and len(known) == 1 and name in known:
+                raise ValueError(f"Model {self.task} needs {name}.")
+        return {name: given[name] for name in known}
+
+    def _condition(self, told: dict[LevelName, float | Tensor | None], x: Tensor) -> Tensor:
+        """What the network itself takes: (B, number of levels), negative where nothing is told."""
+        columns = []
+        for name, value in told.items():
+            if value is None:
+                columns.append(torch.full((x.shape[0],), UNKNOWN, device=x.device))
+                continue
+            if not isinstance(value, Tensor):
+                check_levels(Levels(**{name: value}))
+            levels = torch.as_tensor(value, dtype=torch.float32, device=x.device)
+            if levels.shape not in ((), (1,), (x.shape[0],)):
+                raise ValueError(
+                    f"{name} is a number or has shape ({x.shape[0]},), one for each image, not {tuple(levels.shape)}."
+                )
+            levels = levels.expand(x.shape[0])
+            columns.append(levels / 255.0 if name == "sigma" else (100.0 - levels) / 100.0)
+        return torch.stack(columns, dim=1)
 
 
 def load_model(
@@ -76,7 +138,7 @@ def load_model(
     """Load bundled weights by name, or a weights file.
 
     Args:
-        name_or_path: "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color", or the path of a file that
+        name_or_path: "photo", "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color", or the path of a file that
             :func:`vheatir.checkpoint.save_weights` wrote.
         device: where to put the model; None means the CPU, as for every new module.
         dtype: type of the weights; None means float32.

@@ -24,7 +24,7 @@ from vheatir.inference.compute import Precision, check_precision, select_device
 from vheatir.inference.grain import estimate_noise
 from vheatir.inference.images import Image, ImageError, read_image, write_image
 from vheatir.inference.jpeg_trace import lowest_jpeg_quality
-from vheatir.inference.levels import Sigma, mean_sigma, scaled_level, trained_level
+from vheatir.inference.levels import Levels, Sigma, mean_sigma, scaled_levels, trained_levels
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import RestorationError, TileRunner
@@ -51,14 +51,14 @@ class FileResult:
     """What was done to one file.
 
     Attributes:
-        level: σ in 8-bit units or JPEG quality that the network was given, before ``strength``.
-        found: how the level was found, in words, if it was not given.
+        levels: what the network was told, before ``strength``.
+        found: how the levels were found, in words, if they were not given; for "photo" what the network estimated.
         image: the restored image as it was written.
         original: what was read, turned upright.
         tiles: how many pieces went through the network.
     """
 
-    level: float
+    levels: Levels
     found: str
     image: Image
     original: Image
@@ -66,14 +66,15 @@ class FileResult:
 
 
 class Restorer:
-    """Removes noise or JPEG artifacts from images; models are loaded at first need and kept.
+    """Removes noise, JPEG artifacts or both from images; models are loaded at first need and kept.
 
-    An image whose channels are all equal goes to the gray model, unless ``model`` is a colour one. Images larger than
-    a tile are restored in overlapping tiles, blended smoothly; each goes to the device by itself, and memory that runs
-    out halves it.
+    An image whose channels are all equal goes to the gray model, unless ``model`` is a colour one or the task "photo",
+    which has one model for all; its result is gray in any case. Images larger than a tile are restored in overlapping
+    tiles, blended smoothly; each goes to the device by itself, and memory that runs out halves it.
 
     Args:
-        task: "denoise" or "jpeg".
+        task: "photo" for real photographs, whatever is wrong with them; "denoise" for white noise and "jpeg" for
+            compression alone.
         model: bundled name, weights file, or loaded model; None chooses the bundled one by task and channels.
         device: where to compute; None means a tensor's own device, for arrays CUDA where there is some, else the CPU.
             A model given as a module computes on its own device.
@@ -81,7 +82,7 @@ class Restorer:
             again in fp32, and logged.
         tile: largest side of a tile in pixels, 64 or more; "auto" takes 1088, or what fits into the free memory.
         ensemble: mean over the eight flips and quarter turns, for eight times the work.
-        strength: factor of the level: σ for "denoise", 100 - quality for "jpeg".
+        strength: factor of the levels, σ and 100 - quality, told or estimated; 0 with "photo" changes nothing.
 
     Raises:
         ValueError: if an argument is out of range.
@@ -98,8 +99,8 @@ class Restorer:
         ensemble: bool = False,
         strength: float = 1.0,
     ) -> None:
-        if task not in ("denoise", "jpeg"):
-            raise ValueError(f'task is "denoise" or "jpeg", not {task!r}.')
+        if task not in ("photo", "denoise", "jpeg"):
+            raise ValueError(f'task is "photo", "denoise" or "jpeg", not {task!r}.')
         if isinstance(model, RestorationNetwork) and device is not None:
             raise ValueError("A loaded model computes on its own device: leave device out, or move the model.")
         if tile != "auto" and tile < SMALLEST_TILE:
@@ -127,7 +128,8 @@ class Restorer:
                 white or grainy (arrays only).
             quality: for "jpeg": quality the JPEG was saved with, 1 to 100; outside the model's trained range the
                 nearest trained quality is used, and logged; or "auto" to estimate it from the traces in the pixels
-                (arrays only).
+                (arrays only). "photo" needs neither; a number for either is taken as known (σ 0: no noise, quality
+                100: no compression).
 
         Returns:
             The restored image: same kind, dtype, shape and device, clamped to the range and rounded.
@@ -138,7 +140,7 @@ class Restorer:
             TypeError: if the image's type is not one of those above.
             RestorationError: if the result is not finite in fp32 either.
         """
-        return self._restore(image, self._array_level(image, sigma, quality)[0])[0]
+        return self._restore(image, self._array_levels(image, sigma, quality)[0])[0]
 
     def restore_many(
         self,
@@ -163,7 +165,7 @@ class Restorer:
         Raises:
             ValueError: as for :meth:`restore`, before anything is restored.
         """
-        levels = [self._array_level(image, sigma, quality)[0] for image in images]
+        levels = [self._array_levels(image, sigma, quality)[0] for image in images]
         canvases = [canvas_of(image) for image in images]
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, (canvas, level) in enumerate(zip(canvases, levels, strict=True)):
@@ -205,18 +207,19 @@ class Restorer:
             ValueError: as for :meth:`restore`.
         """
         image = read_image(Path(source), max_megapixels=max_megapixels)
-        level, found = self.file_level(Path(source), image, sigma, quality)
+        levels, found = self.file_levels(Path(source), image, sigma, quality)
         # in the stored orientation, on the JPEG's own grid
-        pixels, tiles = self._restore(image.pixels, level)
+        pixels, tiles = self._restore(image.pixels, levels)
         restored = replace(image, pixels=pixels).upright()
         write_image(Path(destination), restored, quality=quality_out)
-        return FileResult(level, found, restored, image.upright(), tiles)
+        return FileResult(levels, found, restored, image.upright(), tiles)
 
-    def check(self, level: Sigma | Auto | None = None) -> None:
+    def check(self, *, sigma: Sigma | Auto | None = None, quality: float | Auto | None = None) -> None:
         """Load the models that files will need, and refuse what no file could be restored with.
 
         Args:
-            level: the level of all files, or None or "auto" if each has its own.
+            sigma: of all files, or None or "auto" if each has its own.
+            quality: the same.
 
         Raises:
             ValueError: if the level is out of range, or the model, device or precision cannot be used.
@@ -225,28 +228,29 @@ class Restorer:
         check_precision(self.precision, device)
         for is_gray in (True, False):
             header = self._chosen_model(is_gray, device).header
-            if level is not None and not isinstance(level, str):
-                trained_level(header, _given_sigma(level)[0])
+            trained_levels(header, _given(sigma, quality))
 
-    def _restore(self, image: ImageLike, level: float) -> tuple[ImageLike, int]:
+    def _restore(self, image: ImageLike, levels: Levels) -> tuple[ImageLike, int]:
         """The result, and in how many pieces it was computed."""
         canvas = canvas_of(image)
-        pieces = self._restore_canvases([canvas], level, self._chosen_device(image))
+        pieces = self._restore_canvases([canvas], levels, self._chosen_device(image))
         result: Any = canvas.result
         return result, pieces
 
-    def _restore_canvases(self, canvases: Sequence[Canvas], level: float, device: torch.device) -> int:
+    def _restore_canvases(self, canvases: Sequence[Canvas], levels: Levels, device: torch.device) -> int:
         """Restore one image, or several of one size that fit into a tile, and return in how many pieces."""
         first = canvases[0]
         model = self._chosen_model(first.has_equal_channels, device)
         _check_channels(model, first)
         device = next(model.parameters()).device
         check_precision(self.precision, device)
-        used = scaled_level(model.header, trained_level(model.header, level), self.strength)
+        told = trained_levels(model.header, levels)
+        is_photo = model.task == "photo"
         tile = min(DEFAULT_TILE, largest_tile(model.network, device, images=len(canvases) * first.batch))
         runner = TileRunner(
             model,
-            used,
+            told if is_photo else scaled_levels(model.header, told, self.strength),
+            strength=self.strength if is_photo else 1.0,
             precision=self.precision,
             tile=tile if self.tile == "auto" else self.tile,
             ensemble=self.ensemble,
@@ -266,6 +270,8 @@ class Restorer:
 
     def _chosen_model(self, is_gray: bool, device: torch.device) -> RestorationNetwork:
         """The model asked for, or the bundled one that fits."""
+        if self._model is None and self.task == "photo":
+            return cached_model("photo", device)
         if self._model is None:
             return cached_model(f"{self.task}-{'gray' if is_gray else 'color'}", device)
         loaded = self._model if isinstance(self._model, RestorationNetwork) else cached_model(self._model, device)
@@ -273,29 +279,34 @@ class Restorer:
             raise ValueError(f"Model {loaded.task} is for task {loaded.header.degradation}, not {self.task}.")
         return loaded
 
-    def _array_level(
+    def _array_levels(
         self, image: npt.NDArray[Any] | Tensor, sigma: Sigma | Auto | None, quality: float | Auto | None
-    ) -> tuple[float, str]:
-        """The level of an array or a tensor, and how it was found if it was not given."""
+    ) -> tuple[Levels, str]:
+        """The levels of an array or a tensor, and how they were found if they were not given."""
+        if self.task == "photo":
+            return _given(sigma, quality), ""
         if self.task == "denoise":
             if sigma is None or quality is not None:
                 raise ValueError(
                     'Task "denoise" takes sigma, the noise\'s standard deviation in 8-bit units, and no quality.'
                 )
-            return self._estimated_sigma(_array(image, "sigma")) if sigma == "auto" else _given_sigma(sigma)
+            if sigma == "auto":
+                return self._estimated_sigma(_array(image, "sigma"))
+            parts = f"of channels {', '.join(f'{part:g}' for part in sigma)}" if isinstance(sigma, Sequence) else ""
+            return _given(sigma, None), parts
         if quality is None or sigma is not None:
             raise ValueError('Task "jpeg" takes quality, 1 to 100 or "auto", and no sigma.')
         if quality != "auto":
-            return quality, ""
+            return Levels(quality=quality), ""
         traced = lowest_jpeg_quality(_array(image, "quality"))
         if traced is None:
             raise ValueError("The image shows no trace of JPEG compression; give its quality, 1 to 100.")
-        return traced, "estimated"
+        return Levels(quality=traced), "estimated"
 
-    def file_level(
+    def file_levels(
         self, path: Path, image: Image, sigma: Sigma | Auto | None, quality: float | Auto | None
-    ) -> tuple[float, str]:
-        """Find the level that :meth:`restore_file` would use.
+    ) -> tuple[Levels, str]:
+        """Find the levels that :meth:`restore_file` would use.
 
         Args:
             path: for messages.
@@ -304,21 +315,36 @@ class Restorer:
             quality: as for :meth:`restore_file`.
 
         Returns:
-            σ in 8-bit units or JPEG quality; and how it was found, in words, "" if it was given.
+            The levels; and how they were found, in words, "" if they were given.
 
         Raises:
             ValueError: as for :meth:`restore` (ImageError is one).
         """
+        if self.task == "photo":
+            given = _given(sigma, quality)
+            return given, self._seen(image, given)
         if self.task == "denoise" or sigma is not None or quality not in (None, "auto"):
-            return self._array_level(image.pixels, sigma, quality)
+            return self._array_levels(image.pixels, sigma, quality)
         own, traced = image.jpeg_quality, lowest_jpeg_quality(image.pixels)
         if traced is not None and (own is None or traced < own - _TRACE_TOLERANCE):
-            return traced, "estimated" if own is None else f"estimated, of an earlier compression than the file's {own}"
+            found = "estimated" if own is None else f"estimated, of an earlier compression than the file's {own}"
+            return Levels(quality=traced), found
         if own is None:
             raise ImageError(f"{path} shows no trace of JPEG compression: give --quality, 1 to 100, for it.")
-        return own, "read from the file"
+        return Levels(quality=own), "read from the file"
 
-    def _estimated_sigma(self, pixels: npt.NDArray[Any]) -> tuple[float, str]:
+    def _seen(self, image: Image, given: Levels) -> str:
+        """What the model estimates of an image's levels, in words; seen in its middle, not all of a large one."""
+        canvas = canvas_of(image.pixels)
+        rows, columns = (_middle(side) for side in (canvas.height, canvas.width))
+        model = self._chosen_model(canvas.has_equal_channels, self._chosen_device(None))
+        x = canvas.read(rows, columns).to(next(model.parameters()).device)
+        seen = model.estimate(x.expand(-1, model.channels, -1, -1))
+        noise = "" if given.sigma is not None else f"noise {seen.sigma:.1f}"
+        jpeg = "" if given.quality is not None else f"JPEG quality {seen.quality:.0f}"
+        return ", ".join(part for part in (noise, jpeg) if part) + " estimated" if noise or jpeg else ""
+
+    def _estimated_sigma(self, pixels: npt.NDArray[Any]) -> tuple[Levels, str]:
         """White noise, the root mean square of the channels, or stronger grain; within the range of the training."""
         noise = estimate_noise(pixels)
         channels, estimate = noise.channels, round(noise.level, 1)
@@ -326,9 +352,9 @@ class Restorer:
         level = min(max(estimate, model.level_min), model.level_max)
         bounded = "" if level == estimate else f" at {estimate:g}, beyond the training"
         if noise.is_grain:
-            return level, f"estimated{bounded}, of grain; as white noise {mean_sigma(channels):.1f}"
+            return Levels(sigma=level), f"estimated{bounded}, of grain; as white noise {mean_sigma(channels):.1f}"
         parts = "" if len(channels) == 1 else f", by channel {', '.join(f'{part:.1f}' for part in channels)}"
-        return level, f"estimated{bounded}{parts}"
+        return Levels(sigma=level), f"estimated{bounded}{parts}"
 
 
 def restore(
@@ -356,14 +382,22 @@ def _array(image: npt.NDArray[Any] | Tensor, name: str) -> npt.NDArray[Any]:
     return image
 
 
-def _given_sigma(sigma: Sigma) -> tuple[float, str]:
-    if not isinstance(sigma, Sequence):
-        return sigma, ""
-    return mean_sigma(sigma), f"of channels {', '.join(f'{part:g}' for part in sigma)}"
+def _given(sigma: Sigma | Auto | None, quality: float | Auto | None) -> Levels:
+    """The levels that are numbers; "auto" and None are not known."""
+    known_sigma = None if sigma is None or isinstance(sigma, str) else sigma
+    return Levels(
+        sigma=mean_sigma(known_sigma) if isinstance(known_sigma, Sequence) else known_sigma,
+        quality=None if quality is None or isinstance(quality, str) else quality,
+    )
+
+
+def _middle(side: int) -> slice:
+    start = max(0, side - DEFAULT_TILE) // 2
+    return slice(start, start + min(side, DEFAULT_TILE))
 
 
 def _check_channels(model: RestorationNetwork, canvas: Canvas) -> None:
     if model.channels == 1 and not canvas.has_equal_channels:
         raise ValueError(f"The image is a colour one and model {model.task} takes gray ones; use a colour model.")
-    if model.channels == 3 and canvas.channels == 1:
+    if model.channels == 3 and canvas.channels == 1 and model.task != "photo":
         raise ValueError(f"The image is a gray one and model {model.task} takes colour ones; use a gray model.")

@@ -12,6 +12,7 @@ from torch import Tensor
 from vheatir.checkpoint import Degradation
 from vheatir.inference.arrays import Canvas
 from vheatir.inference.compute import Precision, autocast
+from vheatir.inference.levels import Levels
 from vheatir.inference.memory import SMALLEST_TILE, is_out_of_memory
 from vheatir.inference.network import RestorationNetwork
 from vheatir.tiling import GRID, restore_in_bands, restore_in_tiles
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 # What keeps the joints under 1/255, see docs/tiling.md: the stronger the noise, the farther the network looks.
 _OVERLAP: Final = 80
 _OVERLAP_OF_STRONG_NOISE: Final = 112
+_OVERLAP_OF_PHOTOS: Final = 112
 _STRONG_NOISE: Final = 30.0
 
 
@@ -30,9 +32,12 @@ class RestorationError(RuntimeError):
     """The network gave values that are not finite, in full precision too."""
 
 
-def tile_overlap(degradation: Degradation, level: float) -> int:
-    """Return the smallest overlap of neighbouring tiles, in pixels, for a noise level or JPEG quality."""
-    return _OVERLAP_OF_STRONG_NOISE if degradation == "denoise" and level > _STRONG_NOISE else _OVERLAP
+def tile_overlap(degradation: Degradation, levels: Levels) -> int:
+    """Return the smallest overlap of neighbouring tiles, in pixels, for what the network is told."""
+    if degradation == "photo":
+        return _OVERLAP_OF_PHOTOS
+    is_strong = levels.sigma is not None and levels.sigma > _STRONG_NOISE
+    return _OVERLAP_OF_STRONG_NOISE if is_strong else _OVERLAP
 
 
 class TileRunner:
@@ -40,7 +45,8 @@ class TileRunner:
 
     Args:
         model: the network, on its device.
-        level: as the model takes it.
+        levels: what the model is told.
+        strength: factor of the levels, for models that estimate some; 1 for others.
         precision: arithmetic; tiles that come out not finite are computed again in fp32.
         tile: largest side of a tile. Out-of-memory errors halve it, for this tile and those that follow, down to
             64 pixels; at that size the error is the caller's.
@@ -48,27 +54,37 @@ class TileRunner:
     """
 
     def __init__(
-        self, model: RestorationNetwork, level: float, *, precision: Precision, tile: int, ensemble: bool
+        self,
+        model: RestorationNetwork,
+        levels: Levels,
+        *,
+        strength: float = 1.0,
+        precision: Precision,
+        tile: int,
+        ensemble: bool,
     ) -> None:
         self.tile = tile
         self.passes = 0
         self._model = model
-        self._level = level
+        self._levels = levels
+        self._strength = strength
         self._precision = precision
         self._device = next(model.parameters()).device
         self._transforms = range(8) if ensemble else range(1)
 
     def restore(self, canvas: Canvas) -> None:
-        """Restore an image, piece by piece; a gray model sees one of three equal channels."""
-        channels = slice(self._model.channels)
+        """Restore an image, piece by piece; a gray one by as many equal channels as the model takes, to one."""
 
         def read(rows: slice, columns: slice) -> Tensor:
-            return canvas.read(rows, columns)[:, channels]
+            return self._for_model(canvas.read(rows, columns))
+
+        def write(top: int, rows: Tensor) -> None:
+            canvas.write(top, rows.mean(dim=1, keepdim=True) if canvas.has_equal_channels else rows)
 
         restore_in_bands(
             read,
             self,
-            canvas.write,
+            write,
             height=canvas.height,
             width=canvas.width,
             tile=self.tile,
@@ -78,9 +94,15 @@ class TileRunner:
     def restore_batch(self, canvases: Sequence[Canvas]) -> None:
         """Restore small images of one size together."""
         whole = slice(None)
-        batch = torch.cat([canvas.read(whole, whole)[:, : self._model.channels] for canvas in canvases])
+        batch = torch.cat([self._for_model(canvas.read(whole, whole)) for canvas in canvases])
         for canvas, restored in zip(canvases, self(batch), strict=True):
-            canvas.write(0, restored[None])
+            rows = restored[None]
+            canvas.write(0, rows.mean(dim=1, keepdim=True) if canvas.has_equal_channels else rows)
+
+    def _for_model(self, x: Tensor) -> Tensor:
+        """As many channels as the model takes: of three equal ones the first, or one three times."""
+        channels = self._model.channels
+        return x.expand(-1, channels, -1, -1) if x.shape[1] < channels else x[:, :channels]
 
     def __call__(self, x: Tensor) -> Tensor:
         """Restore a tile (B, C, h, w): same shape, on the tile's own device, not clamped.
@@ -98,7 +120,7 @@ class TileRunner:
             self._halve(max(x.shape[-2:]))
 
     def _overlap(self) -> int:
-        return min(tile_overlap(self._model.header.degradation, self._level), self.tile // 2)
+        return min(tile_overlap(self._model.header.degradation, self._levels), self.tile // 2)
 
     def _halve(self, side: int) -> None:
         self.tile = max(SMALLEST_TILE, side // 2 // GRID * GRID)
@@ -126,7 +148,9 @@ class TileRunner:
     @torch.inference_mode()
     def _run(self, x: Tensor, precision: Precision) -> Tensor:
         with autocast(x.device, precision):
-            restored: Tensor = self._model(x, self._level)
+            restored: Tensor = self._model(
+                x, sigma=self._levels.sigma, quality=self._levels.quality, strength=self._strength
+            )
         return restored
 
 

@@ -28,7 +28,7 @@ def autocast_off(device: torch.device) -> AbstractContextManager[None]:
 def computes_bfloat16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 itself: a CPU without AVX-512 or the like takes ten times as long."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     return bool(torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -13,7 +13,7 @@ from vheatir.benchmark.peers.nlm import NonLocalMeans
 from vheatir.benchmark.peers.packages import PeerError
 from vheatir.benchmark.peers.tv import TotalVariation
 from vheatir.benchmark.peers.wavelet import Wavelet
-from vheatir.checkpoint import Degradation
+from vheatir.data.evaluation import Task
 
 __all__ = ["PEERS", "PeerError", "make_peer"]
 
@@ -27,7 +27,7 @@ _DENOISERS: Final[dict[str, Callable[[], Method]]] = {
 PEERS: Final = ("identity", *_DENOISERS)
 
 
-def make_peer(name: str, *, task: Degradation) -> Method:
+def make_peer(name: str, *, task: Task) -> Method:
     """Make a method to compare with; its package is imported now, not before.
 
     Args:

@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vheatir.checkpoint import Degradation
+from vheatir.data.evaluation import Task
 
 __all__ = ["Identity"]
 
-_NAMES: Final[dict[Degradation, str]] = {"denoise": "noisy", "jpeg": "JPEG"}
+_NAMES: Final[dict[Task, str]] = {"denoise": "noisy", "jpeg": "JPEG"}
 
 
 class Identity:
@@ -21,7 +21,7 @@ class Identity:
         task: names the row, "noisy" or "JPEG".
     """
 
-    def __init__(self, task: Degradation) -> None:
+    def __init__(self, task: Task) -> None:
         self.name = _NAMES[task]
 
     def __call__(self, degraded: NDArray[np.float32], level: float) -> NDArray[np.float32]:
