@@ -218,11 +218,9 @@ class DrawnDegradation:
             The degraded and the clean crop, (size, size, 3), the levels that the network is told, (2,), and the true
             ones, (2, size/8, size/8), as :class:`vheatir.archs.VHeatPyramid` takes and estimates them.
         """
-        crop = self.part.degrade(cv2.cvtColor(clean, cv2.COLOR_RGB2GRAY) if self.gray else clean, size, rng)
-        degraded, target = (
-            np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
-            for image in (crop.degraded, crop.clean)
-        )
+        source: Image = _gray(clean) if self.gray else clean
+        crop = self.part.degrade(source, size, rng)
+        degraded, target = (as_color(image) for image in (crop.degraded, crop.clean))
         told = [float(crop.noise.mean()) if crop.noise_is_known else UNKNOWN, crop.jpeg]
         told = [UNKNOWN if hidden else level for level, hidden in zip(told, self.withheld, strict=True)]
         truth = np.stack([crop.noise, np.full_like(crop.noise, crop.jpeg)])
