@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from training_options import needs_basicsr, training_options, write_options
+from training_options import change_options, mixture_options, needs_basicsr, training_options, write_options
 
-from vheatir.archs import CONFIGS, VHeatIR, configuration
+from vheatir.archs import CONFIGS, VHeatIR, VHeatPyramid, configuration
 from vheatir.options import OptionError, check_options, check_pretraining_options, force_options, read_options
 
 OPTIONS = Path(__file__).parents[1] / "options"
@@ -37,6 +37,9 @@ def section(options: dict[str, Any], place: str) -> dict[str, Any]:
     return options
 
 
+PARTS = "datasets.train.degradation.parts"
+
+
 def fails(options: dict[str, Any], message: str, *, is_train: bool = True) -> None:
     with pytest.raises(OptionError) as caught:
         check_options(options, is_train=is_train)
@@ -54,7 +57,11 @@ def test_option_files(path: Path) -> None:
     else:
         check_options(options, is_train=path.parent.name == "train")
     network = dict(options["network_g"])
-    assert network.pop("type") == "VHeatIR"
+    if network.pop("type") == "VHeatPyramid":
+        assert path.stem.startswith("photo")
+        with torch.device("meta"):
+            VHeatPyramid(**network)
+        return
     with torch.device("meta"):
         made = VHeatIR(**network).hyper_parameters
     channels = 3 if "color" in path.stem else 1
@@ -168,9 +175,9 @@ def test_missing_keys(place: str, key: str) -> None:
 @pytest.mark.parametrize(
     ("place", "key", "known"),
     [
-        ("network_g", "network_g", "VHeatIR"),
+        ("network_g", "network_g", "VHeatIR, VHeatPyramid"),
         ("datasets.train", "train", "DegradedImageDataset"),
-        ("datasets.val.degradation", "degradation", "jpeg, noise"),
+        ("datasets.val.degradation", "degradation", "camera, jpeg, noise"),
         ("train.optim_g", "optim_g", "Adam, AdamW, Muon"),
         ("train.pixel_opt", "pixel_opt", "CharbonnierLoss, L1Loss, MSELoss, PSNRLoss"),
     ],
@@ -260,9 +267,9 @@ def test_scoring_needs_weights_and_a_suffix() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train__precision": "fp16"}, "train.precision is fp32 or bf16, not fp16."),
+        ({"train__precision": "fp16"}, "train.precision is fp32 or bf16 or auto, not fp16."),
         ({"datasets__train__prefetch_mode": "cuda"}, "datasets.train.prefetch_mode is ~ or cpu, not cuda."),
-        ({"model_type": "SRModel"}, "model_type is RestorationModel, not SRModel."),
+        ({"model_type": "SRModel"}, "model_type is RestorationModel or PyramidModel, not SRModel."),
         ({"train__optim_g__lr": "2e-4"}, "train.optim_g.lr is text, not a number: write !!float 2e-4 instead of 2e-4."),
         (
             {"train__optim_g__betas": [0.9, "1e-3"]},
@@ -375,3 +382,60 @@ def test_forced_options() -> None:
 def test_wrong_forced_options(entry: str, message: str) -> None:
     with pytest.raises(OptionError, match=re.escape(message)):
         check_options(force_options(training_options(), [entry]), is_train=True)
+
+
+# Mixtures
+
+
+def test_options_of_a_mixture() -> None:
+    check_options(mixture_options(), is_train=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"model_type": "RestorationModel"},
+            "network_g.type: VHeatPyramid needs model_type: PyramidModel too.",
+        ),
+        (
+            {"network_g": {"type": "VHeatIR", "in_chans": 3}},
+            "model_type: PyramidModel needs network_g.type: VHeatPyramid too.",
+        ),
+        (
+            {"datasets__train__degradation": {"type": "noise", "sigma": [0, 55]}},
+            "model_type: PyramidModel needs datasets.train.degradation.type: mixture too.",
+        ),
+        ({"datasets__train__degradation__parts": []}, f"{PARTS} is a list of degradations, each with a type and a share."),
+        ({"datasets__train__degradation__parts": [3]}, f"{PARTS}[0] is a mapping with a type and a share, not 3."),
+        (
+            {"datasets__train__degradation__parts": [{"type": "camra", "share": 1}]},
+            f"Unknown type camra in the section {PARTS}[0]: did you mean camera?",
+        ),
+        (
+            {"datasets__train__degradation__parts": [{"type": "camera"}]},
+            f"Missing key share in the section {PARTS}[0].",
+        ),
+        (
+            {"datasets__train__degradation__parts": [{"type": "noise_jpeg", "share": 1, "quality": [10, 95]}]},
+            f"{PARTS}[0] needs either sigma (lowest and highest) or sigmas (a list to choose from).",
+        ),
+        (
+            {"datasets__val__degradation": {"type": "camera"}},
+            "datasets.val needs crop, the side of the photographs: a camera takes squares.",
+        ),
+        ({"datasets__val__tell": "some"}, "datasets.val.tell is all or none, not some."),
+        (
+            {"datasets__train__on_device": True},
+            "datasets.train.on_device knows noise and jpeg, no mixture: leave it out.",
+        ),
+    ],
+)
+def test_wrong_options_of_a_mixture(change: dict[str, Any], message: str) -> None:
+    fails(change_options(mixture_options(), change), message)
+
+
+def test_a_level_weight_needs_levels_to_weigh() -> None:
+    options = training_options(train__level_weight=0.1)
+    with pytest.raises(OptionError, match=r"train\.level_weight needs model_type: PyramidModel and network_g\.type"):
+        check_options(options, is_train=True)

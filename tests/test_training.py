@@ -20,7 +20,9 @@ from torch import Tensor
 from training_options import (
     HAS_BASICSR,
     TINY_NETWORK,
+    TINY_PYRAMID,
     forget_basicsr_logger,
+    mixture_options,
     training_options,
     write_image,
     write_options,
@@ -30,10 +32,13 @@ from training_options import (
 if not HAS_BASICSR:
     pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
 
+import vheatir
+import vheatir.export
 import vheatir.test
 import vheatir.train
 from vheatir import basicsr_compat
-from vheatir.archs import VHeatIR
+from vheatir.archs import VHeatIR, VHeatPyramid
+from vheatir.checkpoint import read_header
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.data.sampler import EndlessSampler
 from vheatir.interrupt import stop_on_signals
@@ -212,6 +217,39 @@ def test_every_mixer_trains_from_an_option_file(
     assert still == []
     network = VHeatIR(**{key: value for key, value in options["network_g"].items() if key != "type"})
     network.load_state_dict(whole["params_ema"])
+
+
+def test_a_mixture_trains_resumes_and_becomes_a_photo_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every weight moves, the level estimator's among them; two halves are the whole; the export restores a photo."""
+    options = mixture_options(
+        train__total_iter=6,
+        train__scheduler={"type": "WarmupCosine", "warmup_iter": 2, "floor": 1.0},  # the same for 3 steps as for 6
+        logger__save_checkpoint_freq=3,
+        datasets__train__gt_size=32,
+    )
+    path = str(write_options(folder / "whole.yml", options | {"name": "whole"}))
+    assert main(monkeypatch, vheatir.train, "-opt", path) == 0
+    forget_basicsr_logger()
+    path = str(write_options(folder / "halves.yml", options | {"name": "halves"}))
+    assert main(monkeypatch, vheatir.train, "-opt", path, "--force_yml", "train:total_iter=3") == 0
+    forget_basicsr_logger()
+    assert main(monkeypatch, vheatir.train, "-opt", path, "--auto_resume") == 0
+    whole, halves = (load(folder / "experiments" / name / "models" / "net_g_6.pth") for name in ("whole", "halves"))
+    assert same(whole, halves)
+
+    torch.manual_seed(0)  # BasicSR's seeding of option files with manual_seed: 0
+    start = VHeatPyramid(**TINY_PYRAMID).state_dict()
+    assert [name for name, tensor in whole["params"].items() if torch.equal(tensor, start[name])] == []
+
+    weights = folder / "photo.safetensors"
+    checkpoint = folder / "experiments" / "whole" / "models" / "net_g_6.pth"
+    assert main(monkeypatch, vheatir.export, "-opt", path, str(checkpoint), str(weights)) == 0
+    header = read_header(weights)
+    assert (header.task, header.ranges) == ("photo", {"sigma": (0.0, 55.0), "quality": (10.0, 95.0)})
+    photo = data.astronaut()[:40, :56]
+    restored = vheatir.restore(photo, task="photo", model=weights)
+    assert restored.shape == photo.shape
+    assert (restored != photo).any()
 
 
 def test_a_second_ctrl_c_stops_at_once() -> None:

@@ -27,6 +27,15 @@ TINY_NETWORK: dict[str, Any] = {
     "frequency_resolution": 4,
 }
 
+TINY_PYRAMID: dict[str, Any] = {
+    "widths": [8, 8],
+    "depths": [1, 1, 1],
+    "mixers": ["identity", "heat"],
+    "heat_ratios": [1.0, 0.5],
+    "frequency_resolution": 4,
+    "estimator_width": 4,
+}
+
 _OPTIONS: dict[str, Any] = {
     "name": "tiny",
     "model_type": "RestorationModel",
@@ -76,6 +85,28 @@ _OPTIONS: dict[str, Any] = {
 def training_options(**changes: Any) -> dict[str, Any]:
     """Options of a training of 8 steps; a change is named by its keys, joined by two underscores."""
     options = copy.deepcopy(_OPTIONS)
+    return change_options(options, changes)
+
+
+def mixture_options(**changes: Any) -> dict[str, Any]:
+    """Options of a training of a tiny pyramid on a mixture of degradations."""
+    parts = [
+        {"type": "noise", "share": 1, "sigma": [0, 55]},
+        {"type": "jpeg", "share": 1, "quality": [10, 95]},
+        {"type": "noise_jpeg", "share": 1, "sigmas": [5, 15], "quality": [30, 95]},
+        {"type": "camera", "share": 1},
+        {"type": "grain", "share": 1},
+        {"type": "clean", "share": 1},
+    ]
+    options = training_options(
+        model_type="PyramidModel",
+        network_g={"type": "VHeatPyramid", "in_chans": 3} | TINY_PYRAMID,
+        datasets__train__in_chans=3,
+        datasets__train__degradation={"type": "mixture", "gray": 0.4, "withheld": 0.4, "parts": parts},
+        datasets__val__in_chans=3,
+        datasets__val__tell="all",
+        train__level_weight=0.1,
+    )
     return change_options(options, changes)
 
 

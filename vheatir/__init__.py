@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from vheatir.archs import VHeatIR
+    from vheatir.archs import VHeatIR, VHeatPyramid
     from vheatir.checkpoint import CheckpointError
     from vheatir.inference.network import RestorationNetwork, load_model
     from vheatir.inference.restorer import RestorationError, Restorer, restore
@@ -22,6 +22,7 @@ __all__ = [
     "RestorationNetwork",
     "Restorer",
     "VHeatIR",
+    "VHeatPyramid",
     "__version__",
     "load_model",
     "restore",
@@ -36,6 +37,7 @@ _HOME_OF: Final = {
     "RestorationNetwork": "vheatir.inference.network",
     "Restorer": "vheatir.inference.restorer",
     "VHeatIR": "vheatir.archs",
+    "VHeatPyramid": "vheatir.archs",
     "load_model": "vheatir.inference.network",
     "restore": "vheatir.inference.restorer",
 }

@@ -190,6 +190,21 @@ def _check_common(options: Mapping[str, Any], *, models: Sequence[str], path: _K
         _check_dataset(options, phase, is_train=is_train)
     if is_train:
         _check_training(options)
+        _check_mixture(options)
+
+
+def _check_mixture(options: Mapping[str, Any]) -> None:
+    """A mixture of degradations, a network of two levels and the model that trains it go together."""
+    together = {
+        "model_type: PyramidModel": options["model_type"] == "PyramidModel",
+        "network_g.type: VHeatPyramid": options["network_g"]["type"] == "VHeatPyramid",
+        "datasets.train.degradation.type: mixture": options["datasets"]["train"]["degradation"]["type"] == "mixture",
+        "train.level_weight": "level_weight" in options["train"],
+    }
+    missing = [name for name, is_there in together.items() if not is_there]
+    if missing and len(missing) < len(together):
+        there = next(name for name, is_there in together.items() if is_there)
+        raise OptionError(f"{there} needs {' and '.join(missing)} too.")
 
 
 def _check_quarters(place: str, side: object, network: Mapping[str, Any]) -> None:
@@ -249,6 +264,8 @@ def _check_dataset(options: Mapping[str, Any], phase: str, *, is_train: bool) ->
         raise OptionError(_unknown_key(phase, "datasets", phases))
     place, dataset = f"datasets.{phase}", _section(options, "datasets", phase)
     _check_typed(place, dataset, {"DegradedImageDataset": _TRAINING_DATASET if training else _EVALUATION_DATASET})
+    if dataset.get("on_device", False) and dataset["degradation"].get("type") == "mixture":
+        raise OptionError(f"{place}.on_device knows noise and jpeg, no mixture: leave it out.")
     if (dataset.get("dataroot_gt") is None) == (dataset.get("dataroots_gt") is None):
         raise OptionError(f"{place} needs either dataroot_gt (one folder) or dataroots_gt (a list of folders).")
     degradation = _section(options, "datasets", phase, "degradation")

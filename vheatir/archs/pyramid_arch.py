@@ -8,6 +8,7 @@ network the identity where there is nothing to remove, is this project's own.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, Literal, overload
 
@@ -35,7 +36,7 @@ _FIRST_GUESS: Final = 0.1
 
 
 class LevelEstimator(nn.Module):
-    """Maps of the two levels, seen in the image: four convolutions, each value from 47 x 47 pixels.
+    """Maps of the two levels, seen in the image: four convolutions, each value from 38 x 38 pixels.
 
     Args:
         channels: channels of the folded image.
@@ -57,7 +58,7 @@ class LevelEstimator(nn.Module):
         )
         bias = self.layers[-1].bias
         assert isinstance(bias, nn.Parameter)
-        nn.init.constant_(bias, float(torch.tensor(_FIRST_GUESS).expm1().log()))
+        nn.init.constant_(bias, math.log(math.expm1(_FIRST_GUESS)))  # the inverse of softplus
 
     def forward(self, folded: Tensor) -> Tensor:
         """(B, channels, H, W) -> levels of 0 or more, (B, 2, H/4, W/4), sizes rounded up, float32 or wider."""
