@@ -406,7 +406,10 @@ def test_options_of_a_mixture() -> None:
             {"datasets__train__degradation": {"type": "noise", "sigma": [0, 55]}},
             "model_type: PyramidModel needs datasets.train.degradation.type: mixture too.",
         ),
-        ({"datasets__train__degradation__parts": []}, f"{PARTS} is a list of degradations, each with a type and a share."),
+        (
+            {"datasets__train__degradation__parts": []},
+            f"{PARTS} is a list of degradations, each with a type and a share.",
+        ),
         ({"datasets__train__degradation__parts": [3]}, f"{PARTS}[0] is a mapping with a type and a share, not 3."),
         (
             {"datasets__train__degradation__parts": [{"type": "camra", "share": 1}]},

@@ -224,7 +224,7 @@ class Nothing(torch.nn.Module):
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-model = RestorationNetwork(Nothing(), WeightsHeader("denoise-color", 0, 55, {}, {}, ""))
+model = RestorationNetwork(Nothing(), WeightsHeader("denoise-color", {"sigma": (0, 55)}, "VHeatIR", {}, {}, ""))
 restorer = vheatir.Restorer("denoise", model=model, tile=1024)
 small = np.zeros((4_000, 4_000, 3), np.uint8)
 small[::7, ::5] = (9, 200, 31)
