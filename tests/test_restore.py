@@ -282,7 +282,7 @@ def test_models_are_loaded_once_and_again_when_the_file_changes(
         ({"task": "denoise", "sigma": 5, "quality": 5}, 'Task "denoise" takes sigma'),
         ({"task": "jpeg"}, 'Task "jpeg" takes quality'),
         ({"task": "jpeg", "quality": 5, "sigma": 5}, 'Task "jpeg" takes quality'),
-        ({"task": "derain", "sigma": 5}, 'task is "denoise" or "jpeg", not \'derain\''),
+        ({"task": "derain", "sigma": 5}, 'task is "photo", "denoise" or "jpeg", not \'derain\''),
         ({"task": "denoise", "sigma": 55.5}, "sigma is 0 to 55 for model denoise-gray, .* not 55.5"),
         ({"task": "denoise", "sigma": -1}, "sigma is 0 to 55"),
         ({"task": "denoise", "sigma": float("nan")}, "sigma is 0 to 55"),
