@@ -56,7 +56,7 @@ def pixels(shape: tuple[int, ...], dtype: Any) -> Array:
 
 @pytest.mark.parametrize(
     ("task", "level", "condition"),
-    [("denoise-gray", 51, 0.2), ("denoise-gray", 0, 0.0), ("jpeg-gray", 25, 0.75), ("jpeg-gray", 100, 0.0)],
+    [("denoise-gray", 51, 0.2), ("denoise-gray", 0, 0.0), ("jpeg-gray", 25, 0.75), ("jpeg-gray", 100, 0.05)],
 )
 def test_the_level_becomes_the_networks_condition(task: Task, level: float, condition: float) -> None:
     spy = Spy()
@@ -500,3 +500,50 @@ def test_bundled_weights_leave_clean_images_alone(task: Task, name: str) -> None
     clean = gray if task == "denoise-gray" else np.stack((gray,) * 3, -1) if image.ndim == 2 else image
     restored = vheatir.restore(clean, task="denoise", sigma=0, model=task, device="cpu")
     assert np.abs(restored.astype(float) - clean).mean() < 1
+
+
+# ------------------------------------------------------------------------------------------------ nearly good images
+
+
+@pytest.mark.parametrize(
+    ("task", "level", "share"),
+    [
+        ("denoise-gray", 0, 0.0),
+        ("denoise-gray", 1, 0.4),  # of σ 2.5
+        ("denoise-gray", 2.5, 1.0),
+        ("denoise-gray", 50, 1.0),
+        ("jpeg-gray", 100, 0.0),
+        ("jpeg-gray", 99, 0.06),
+        ("jpeg-gray", 95, 0.3),
+        ("jpeg-gray", 93.5, 0.65),
+        ("jpeg-gray", 92, 1.0),
+        ("jpeg-gray", 10, 1.0),
+    ],
+)
+def test_the_correction_fades_towards_level_zero(task: Task, level: float, share: float) -> None:
+    x = torch.rand(2, 1, 4, 5)
+    restored = as_model(Spy(offset=0.5), task)(x, level)
+    assert torch.allclose(restored - x, torch.full_like(x, 0.5 * share), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"task": "denoise", "sigma": 0}, {"task": "jpeg", "quality": 100}])
+@pytest.mark.parametrize("name", ["camera", "astronaut"])
+def test_what_is_said_to_be_good_is_returned_as_it_is(name: str, options: dict[str, Any]) -> None:
+    image = getattr(skimage.data, name)()[100:180, 120:210]
+    np.testing.assert_array_equal(vheatir.restore(image, **options), image)
+
+
+@pytest.mark.parametrize("quality", range(95, 101))
+def test_files_of_high_quality_lose_nothing(quality: int) -> None:
+    losses = []
+    for name in ("astronaut", "coffee", "chelsea", "rocket"):
+        photo = getattr(skimage.data, name)()
+        for top, left in ((60, 100), (120, 180), (180, 30)):
+            clean = np.ascontiguousarray(photo[top : top + 96, left : left + 96])
+            _, encoded = cv2.imencode(".jpg", clean[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+            decoded = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+            assert decoded is not None
+            compressed = np.ascontiguousarray(decoded[..., ::-1], dtype=np.uint8)
+            restored = vheatir.restore(compressed, task="jpeg", quality=quality, device="cpu")
+            losses.append(psnr(compressed, clean) - psnr(restored, clean))
+    assert np.mean(losses) < 0.1

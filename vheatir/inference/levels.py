@@ -68,9 +68,9 @@ def trained_levels(header: WeightsHeader, levels: Levels) -> Levels:
     """Return the levels that the model of this header is run with.
 
     Raises:
-        ValueError: if a noise level is outside the trained range, or a quality outside 1 to 100. A quality outside the
-            trained range becomes the nearest trained one, with a logged note; for a model of the task "photo" 100, no
-            compression, is as good.
+        ValueError: if a noise level is outside the trained range, or a quality outside 1 to 100. A quality below the
+            trained range becomes the smallest trained one, with a logged note; one above it is as good as known, since
+            models do less and less from there to 100.
     """
     used = levels
     if levels.sigma is not None:
@@ -80,12 +80,10 @@ def trained_levels(header: WeightsHeader, levels: Levels) -> Levels:
             raise ValueError(f"sigma is {known}; not {levels.sigma:g}.")
     if levels.quality is not None:
         check_levels(levels)
-        low, high = header.ranges["quality"]
-        bounded = min(max(levels.quality, low), high)
-        is_none = header.task == "photo" and levels.quality == _NO_COMPRESSION
-        if bounded != levels.quality and not is_none:
-            _note_quality(header.task, levels.quality, bounded, f"{low:g} to {high:g}")
-            used = replace(used, quality=bounded)
+        lowest, highest = header.ranges["quality"]
+        if levels.quality < lowest:
+            _note_quality(header.task, levels.quality, lowest, f"{lowest:g} to {highest:g}")
+            used = replace(used, quality=lowest)
     return used
 
 
@@ -94,7 +92,8 @@ def scaled_levels(header: WeightsHeader, levels: Levels, strength: float) -> Lev
     if levels.sigma is not None:
         return Levels(sigma=_bounded(levels.sigma * strength, header.ranges["sigma"]))
     assert levels.quality is not None
-    return Levels(quality=_bounded(100.0 - (100.0 - levels.quality) * strength, header.ranges["quality"]))
+    scaled = 100.0 - (100.0 - levels.quality) * strength
+    return Levels(quality=_bounded(scaled, (header.ranges["quality"][0], _NO_COMPRESSION)))
 
 
 def _bounded(value: float, limits: tuple[float, float]) -> float:

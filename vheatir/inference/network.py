@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,13 @@ from torch import Tensor, nn
 from vheatir.archs import VHeatPyramid
 from vheatir.archs.pyramid_arch import UNKNOWN
 from vheatir.checkpoint import LevelName, Task, WeightsHeader, load_weights, weights_path
+from vheatir.data.degradations import jpeg_level, noise_level
 from vheatir.inference.levels import Levels, check_levels
 
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
+
+#: noise from which on all of the correction is made: weaker noise is below what the networks resolve (docs/levels.md)
+_FULL_SIGMA: Final = noise_level(2.5)
 
 
 class RestorationNetwork(nn.Module):
@@ -58,7 +63,8 @@ class RestorationNetwork(nn.Module):
                 The weights know ``level_min`` to ``level_max``; beyond, they extrapolate.
             quality: JPEG quality, 1 to 100, 100 for no compression. A network of the task "photo" takes both, either or
                 none, and estimates what it is not told.
-            strength: factor of the levels, σ and 100 - quality.
+            strength: factor of the levels, σ and 100 - quality. At level 0 the result is the input, and near it a
+                mixture of the two.
 
         Returns:
             Restored images, shape (B, channels, H, W), of x's dtype, not clamped.
@@ -75,8 +81,18 @@ class RestorationNetwork(nn.Module):
         if self.task == "photo":
             restored: Tensor = self.network(moved, condition, strength=strength)
         else:
-            restored = self.network(moved, condition[:, 0] * strength)
+            restored = self._restore_by_one_level(moved, condition[:, 0] * strength)
         return restored.to(x.dtype)
+
+    def _restore_by_one_level(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Restore, less and less towards level 0, which these networks have hardly or never seen."""
+        if "sigma" in self.header.ranges:
+            restored: Tensor = self.network(x, condition)
+            weight = (condition / _FULL_SIGMA).clamp(max=1)
+        else:
+            restored = self.network(x, condition.clamp(min=jpeg_level(self.level_max)))
+            weight = _jpeg_weight(100 * condition)
+        return torch.lerp(x, restored.to(x.dtype), weight.to(x.dtype)[:, None, None, None])
 
     def estimate(self, x: Tensor) -> Levels:
         """What a network of the task "photo" sees in an image: the mean levels over all positions.
@@ -127,6 +143,11 @@ class RestorationNetwork(nn.Module):
             levels = levels.expand(x.shape[0])
             columns.append(levels / 255.0 if name == "sigma" else (100.0 - levels) / 100.0)
         return torch.stack(columns, dim=1)
+
+
+def _jpeg_weight(lost: Tensor) -> Tensor:
+    """Share of the correction that is made at ``lost`` = 100 - quality: 0 at 0, 0.3 at 5, 1 from 8 on."""
+    return 0.06 * lost.clamp(0, 5) + 0.7 * ((lost - 5) / 3).clamp(0, 1)
 
 
 def load_model(
