@@ -8,7 +8,8 @@ __all__ = ["CONFIGS", "configuration"]
 
 #: constructor arguments of :class:`vheatir.archs.VHeatIR`, without ``in_chans``
 CONFIGS: Final[dict[str, dict[str, object]]] = {
-    # the published system: SwinIR's size and vHeat's operator, at full resolution, one level a set of weights
+    # the published system: SwinIR's size and vHeat's operator, at full resolution, one level a set of weights;
+    # for JPEG it takes img_range 255 beside, as SwinIR does (options/train/paper_jpeg_*.yml)
     "paper": {
         "embed_dim": 180,
         "depths": [6, 6, 6, 6, 6, 6],
