@@ -16,7 +16,7 @@ from vheatir.checkpoint import CheckpointError, Task, save_weights
 from vheatir.models.weights import read_tensors
 from vheatir.options import OptionError, check_options, read_options
 
-__all__ = ["export", "main", "trained_task"]
+__all__ = ["export", "main", "trained_levels", "trained_task"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +59,7 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
     except RuntimeError as error:
         raise ValueError(f"{checkpoint} was not trained with {option_file}: {error}") from error
     dataset = options["datasets"]["train"]
-    low, high = dataset["degradation"]["sigma" if dataset["degradation"]["type"] == "noise" else "quality"]
+    low, high = trained_levels(dataset["degradation"])
     save_weights(
         output,
         network,
@@ -77,6 +77,12 @@ def trained_task(dataset: Mapping[str, Any]) -> Task:
     if dataset["degradation"]["type"] == "noise":
         return "denoise-gray" if gray else "denoise-color"
     return "jpeg-gray" if gray else "jpeg-color"
+
+
+def trained_levels(degradation: Mapping[str, Any]) -> tuple[float, float]:
+    """Smallest and largest level that a training draws: of ``sigma`` or ``quality`` (a range), or of ``sigmas``."""
+    key = "quality" if degradation["type"] == "jpeg" else "sigmas" if "sigmas" in degradation else "sigma"
+    return min(degradation[key]), max(degradation[key])
 
 
 if __name__ == "__main__":
