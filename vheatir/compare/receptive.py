@@ -12,10 +12,12 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from vheatir.data.degradations import noise_level
+
 __all__ = ["influence", "receptive_sides"]
 
 _IMAGES: Final = 4
-_LEVEL: Final = 25 / 255
+_LEVEL: Final = noise_level(25)
 
 
 def influence(network: nn.Module, channels: int, size: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.checkpoint import Task, WeightsHeader, load_weights, weights_path
+from vheatir.data.degradations import jpeg_level, noise_level
 from vheatir.inference.levels import check_level
 
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
@@ -64,7 +65,7 @@ class RestorationNetwork(nn.Module):
         return restored.to(x.dtype)
 
     def _condition(self, levels: Tensor) -> Tensor:
-        return levels / 255.0 if self.header.degradation == "denoise" else (100.0 - levels) / 100.0
+        return noise_level(levels) if self.header.degradation == "denoise" else jpeg_level(levels)
 
 
 def load_model(

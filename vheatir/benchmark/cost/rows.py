@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vheatir.archs import VHeatIR, configuration
 from vheatir.archs.mixers import MixerName
 from vheatir.benchmark.cost.reference import DenseHeat, Heat, SwinIR, swinir_class
+from vheatir.data.degradations import noise_level
 from vheatir.inference.restorer import Restorer
 
 __all__ = ["CHANNELS", "ROWS", "HeatRow", "NetworkRow", "RestorerRow", "Row"]
@@ -55,7 +56,7 @@ class NetworkRow:
         network = self.make().eval().requires_grad_(False).to(device)
         if not self.is_swinir:  # each is run as its own users run it
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        image, level = _image(size).to(device), torch.tensor([SIGMA / 255], device=device)
+        image, level = _image(size).to(device), torch.tensor([noise_level(SIGMA)], device=device)
 
         @torch.inference_mode()
         def call() -> Tensor:
