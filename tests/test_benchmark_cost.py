@@ -21,10 +21,8 @@ from torch import Tensor, nn
 from training_options import needs_basicsr
 
 from vheatir.archs import VHeatIR, configuration
-from vheatir.archs.complexity import count_multiply_adds as count_ours
-from vheatir.archs.complexity import count_parameters
+from vheatir.archs.complexity import count_multiply_adds, count_parameters, image_multiply_adds
 from vheatir.benchmark.cost import measure, speed, train_report, train_speed
-from vheatir.benchmark.cost.counting import count_multiply_adds
 from vheatir.benchmark.cost.folder import measure_folder
 from vheatir.benchmark.cost.measure import Plan, measure_sizes
 from vheatir.benchmark.cost.process import ProcessCost, peak_memory, run_process
@@ -72,7 +70,9 @@ def test_multiply_adds_of_one_block_by_hand_with_its_transforms() -> None:
 def test_any_module_is_counted_as_our_own_network_is() -> None:
     network = VHeatIR(in_chans=3, embed_dim=8, depths=(1, 2), heat_ratio=0.5)
     before = copy.deepcopy(network.state_dict())
-    assert count_multiply_adds(network, torch.zeros(1, 3, 20, 28), torch.zeros(1)) == count_ours(network, 20, 28)
+    assert count_multiply_adds(network, torch.zeros(1, 3, 20, 28), torch.zeros(1)) == image_multiply_adds(
+        network, 20, 28
+    )
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
@@ -250,7 +250,7 @@ def test_networks_are_counted() -> None:
     (cells,) = measure_sizes(plan(rows=("fast",), rounds=1))
     network = VHeatIR(**configuration("fast", 3))  # type: ignore[arg-type]
     assert cells[0].parameters == count_parameters(network)
-    assert cells[0].multiply_adds == count_ours(network, 16, 16)
+    assert cells[0].multiply_adds == image_multiply_adds(network, 16, 16)
 
 
 @pytest.mark.parametrize(

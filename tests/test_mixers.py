@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training_options import needs_basicsr
 
 from vheatir.archs import VHeatIR
-from vheatir.archs.complexity import count_multiply_adds, count_parameters
+from vheatir.archs.complexity import count_parameters, image_multiply_adds
 from vheatir.archs.mixers import MIXERS, AttentionMixer, HcNetMixer, IdentityMixer, MixerName, StepKind
 from vheatir.archs.mixers.attention import default_heads
 from vheatir.archs.mlp import make_mlp
@@ -287,12 +287,12 @@ def test_multiply_adds_by_hand(mixer: MixerName, mlp: str) -> None:
     }
     convolutions = pixels * 9 * 2 * channels
     expected = convolutions + 2 * (around + second + own[mixer])
-    assert count_multiply_adds(network(mixer, mlp=mlp), height, width) == expected
+    assert image_multiply_adds(network(mixer, mlp=mlp), height, width) == expected
 
 
 def test_a_share_of_the_spectrum_costs_less_in_the_network() -> None:
     height, width, channels, nodes, ratio = 16, 24, 12, 9, 0.25
-    whole, low = (count_multiply_adds(network("heat", spectrum_ratio=r), height, width) for r in (1.0, ratio))
+    whole, low = (image_multiply_adds(network("heat", spectrum_ratio=r), height, width) for r in (1.0, ratio))
     transforms = 2 * channels * (height**2 * width * (1 - ratio) + height * width**2 * (1 - ratio**2))
     rows = nodes * nodes * channels * height * (1 - ratio)
     columns = nodes * channels * height * width * (1 - ratio**2)

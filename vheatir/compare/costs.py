@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.archs import VHeatIR
-from vheatir.archs.complexity import count_multiply_adds, count_parameters
+from vheatir.archs.complexity import count_parameters, image_multiply_adds
 from vheatir.benchmark.cost.process import peak_memory
 from vheatir.benchmark.cost.timing import Timing, time_interleaved
 from vheatir.benchmark.environment import Environment, describe_environment
@@ -94,7 +94,7 @@ def measure_costs(networks: Mapping[str, Mapping[str, Any]], weights: Mapping[st
             Cost(
                 entry=entry,
                 parameters=count_parameters(network),
-                multiply_adds_per_pixel=count_multiply_adds(network, size, size) / size**2,
+                multiply_adds_per_pixel=image_multiply_adds(network, size, size) / size**2,
                 call=timings[entry],
                 peak_bytes=_peak_of_process(networks[entry], size),
                 trained=trained,
