@@ -279,7 +279,7 @@ def test_files_come_back_as_they_were(tmp_path: Path) -> None:
     assert read_curve(tmp_path / "curve.json") == curve(28.0, 29.0)
     write_comparison(tmp_path / "race.json", comparison())
     assert read_comparison(tmp_path / "race.json") == replace(comparison(), runs=list(comparison().runs))
-    with pytest.raises(CompareError, match=r"curve\.json is not a file of format vheatir-compare, version 1"):
+    with pytest.raises(CompareError, match=r"curve\.json is not a comparison file"):
         read_comparison(tmp_path / "curve.json")
     content = json.loads((tmp_path / "race.json").read_text("utf-8"))
     del content["runs"][0]["curve"]["parameters"]
