@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 import torch
 
-from vheatir.archs import CONFIGS, VHeatIR, configuration
+from vheatir.archs import CONFIGS, VHeatIR, configuration, network_arguments
 from vheatir.options import read_options
 
 TRAIN: Final = Path(__file__).parents[1] / "options" / "train"
@@ -94,7 +94,7 @@ def differing(one: Path, other: Path) -> set[str]:
 def made(network: Mapping[str, Any]) -> dict[str, object]:
     """All arguments of a network, defaults among them."""
     with torch.device("meta"):
-        return VHeatIR(**{key: value for key, value in network.items() if key != "type"}).hyper_parameters
+        return VHeatIR(**network_arguments(network)).hyper_parameters
 
 
 def stem(path: Path) -> str:
@@ -159,3 +159,9 @@ def test_a_network_of_its_own_is_named_in_the_header(path: Path) -> None:
     header = path.read_text(encoding="utf-8").split("\nname:")[0]
     own = {key for key in OWN_KEYS[path.stem] if key.startswith("network_g.")}
     assert all(key.removeprefix("network_g.") in header for key in own)
+
+
+def test_a_section_gives_its_arguments_and_nothing_else() -> None:
+    section = {"type": "VHeatIR", "in_chans": 1, "depths": [1]}
+    assert network_arguments(section) == {"in_chans": 1, "depths": [1]}
+    assert section["type"] == "VHeatIR"  # left as it is

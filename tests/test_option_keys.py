@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from training_options import HAS_BASICSR, TINY_NETWORK, model_options, training_options, write_options, write_photos
 
-from vheatir.archs import VHeatIR
+from vheatir.archs import VHeatIR, network_arguments
 from vheatir.checkpoint import WeightsHeader, load_weights
 from vheatir.export import export
 from vheatir.options import OptionError, check_options
@@ -132,6 +132,6 @@ def test_every_key_of_a_network(tmp_path: Path, key: str) -> None:
     assert header.arch[key] == NETWORKS[key][key] != inspect.signature(VHeatIR).parameters[key].default
     torch.testing.assert_close(restored(network), restored(model.net_g_ema), rtol=0, atol=2e-3)
     torch.manual_seed(0)
-    fresh = VHeatIR(**{name: value for name, value in section.items() if name != "type"}).state_dict()
+    fresh = VHeatIR(**network_arguments(section)).state_dict()
     moved = {name for name, value in model.net_g.state_dict().items() if not torch.equal(value, fresh[name])}
     assert moved >= {name for name, _ in model.net_g.named_parameters()}

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vheatir.archs import VHeatIR
+from vheatir.archs import VHeatIR, network_arguments
 from vheatir.checkpoint import CheckpointError, Task, save_weights
 from vheatir.models.weights import read_tensors
 from vheatir.options import OptionError, check_options, read_options
@@ -52,8 +52,7 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
     """
     options = read_options(option_file)
     check_options(options, is_train=True)
-    arguments = {key: value for key, value in options["network_g"].items() if key != "type"}
-    network = VHeatIR(**arguments)
+    network = VHeatIR(**network_arguments(options["network_g"]))
     try:
         network.load_state_dict(read_tensors(checkpoint, "params_ema"))
     except RuntimeError as error:
