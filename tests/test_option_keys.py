@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +65,42 @@ NETWORKS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+#: a value for every key of the sections optim_g, scheduler and pixel_opt
+VALUES: Final[dict[str, Any]] = {
+    "lr": 0.02,
+    "betas": [0.9, 0.99],
+    "eps": 1e-8,
+    "weight_decay": 0.01,
+    "amsgrad": True,
+    "fused": True,
+    "momentum": 0.8,
+    "minutes": 5,
+    "clock": "wall",
+    "warmup_iter": 2,
+    "floor": 0.5,
+    "milestones": [2, 3],
+    "gamma": 0.5,
+    "restarts": [2],
+    "restart_weights": [0.5],
+    "periods": [4],
+    "eta_min": 0.001,
+    "loss_weight": 0.5,
+    "reduction": "sum",
+}
+#: keys whose value depends on another's: one weight a period
+TOGETHER: Final = {"CosineAnnealingRestartLR": {"restart_weights": [1]}}
+#: for each key of the section train that is no section, another value than that of the other tests
+TRAIN: Final[dict[str, Any]] = {
+    "ema_decay": 0,
+    "total_iter": 20,
+    "warmup_iter": 2,
+    "precision": "bf16",
+    "grad_clip": 0.1,
+    "accumulate": 2,
+}
+SECTIONS: Final = ("optim_g", "scheduler", "pixel_opt")
+
+
 def accepted(place: str, **changes: Any) -> set[str]:
     """What the checks take where they find an unknown word: keys of a section, or values of a ``type``."""
     options = training_options(**changes | {place: "qqq"})
@@ -81,6 +118,7 @@ def train_and_export(folder: Path, **changes: Any) -> tuple[Any, VHeatIR, Weight
     model = build_model(model_options(folder, **changes))
     dataset = DegradedImageDataset(options["datasets"]["train"] | {"phase": "train"})
     for iteration, batch in enumerate(DataLoader(dataset, sampler=range(16), batch_size=4), 1):
+        model.update_learning_rate(iteration, warmup_iter=options["train"].get("warmup_iter", -1))
         model.feed_data(batch)
         model.optimize_parameters(iteration)
     model.save(0, 4)
@@ -98,7 +136,7 @@ def restored(network: VHeatIR) -> Tensor:
 
 def test_the_tables_hold_every_key_that_the_checks_accept() -> None:
     place = "datasets__train__degradation"
-    kinds = accepted(f"{place}__type") - {"mixture"}  # what pyramids train on, by tests of their own
+    kinds = accepted(f"{place}__type") - {"mixture"}  # for pyramids alone
     keys = {
         f"{kind}.{key}" for kind in kinds for key in accepted(f"{place}__qqq", **{place: {"type": kind}}) - {"type"}
     }
@@ -135,3 +173,45 @@ def test_every_key_of_a_network(tmp_path: Path, key: str) -> None:
     fresh = VHeatIR(**network_arguments(section)).state_dict()
     moved = {name for name, value in model.net_g.state_dict().items() if not torch.equal(value, fresh[name])}
     assert moved >= {name for name, _ in model.net_g.named_parameters()}
+
+
+def typed_sections() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every key of every kind of the sections that a training is made of, with what its kind cannot do without."""
+    for place in (f"train__{name}" for name in SECTIONS):
+        for kind in sorted(accepted(f"{place}__type")):
+            values = VALUES | TOGETHER.get(kind, {})
+            section = with_what_is_required(place, {"type": kind}, values)
+            for key in sorted(accepted(f"{place}__qqq", **{place: {"type": kind}}) - {"type"}):
+                yield f"{place}.{kind}.{key}", section | {key: values[key]}
+
+
+def with_what_is_required(place: str, section: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        check_options(training_options(**{place: section}), is_train=True)
+    except OptionError as error:
+        missing = str(error).removeprefix("Missing key ").split(" in ")[0]
+        return with_what_is_required(place, section | {missing: values[missing]}, values)
+    return section
+
+
+TYPED: Final = dict(typed_sections())
+
+
+@pytest.mark.parametrize("key", TYPED)
+def test_every_key_of_a_training(tmp_path: Path, key: str) -> None:
+    """The weights learn, and none of them ends as something that is no number."""
+    model, network, _ = train_and_export(tmp_path, **{key.split(".")[0]: TYPED[key]})
+    assert bool(restored(network).isfinite().all())
+    assert bool(model.net_g.get_parameter("conv_last.weight").any())  # they start at zero
+
+
+@pytest.mark.parametrize("key", TRAIN)
+def test_every_other_key_of_a_training(tmp_path: Path, key: str) -> None:
+    model, network, _ = train_and_export(tmp_path, **{f"train__{key}": TRAIN[key]})
+    trained = model.net_g if key == "ema_decay" else model.net_g_ema  # without an average the last weights are it
+    torch.testing.assert_close(restored(network), restored(trained), rtol=0, atol=2e-3)
+
+
+def test_the_table_of_training_holds_every_key() -> None:
+    """But for two: compiling takes a compiler and a minute, and level_weight is for pyramids alone."""
+    assert accepted("train__qqq") == {*TRAIN, *SECTIONS, "compile", "level_weight"}
