@@ -65,7 +65,7 @@ def test_files_hold_everything(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content.update(format="else"), "not a result file of vheatir.benchmark"),
+        (lambda content: content.update(format="else"), "not a result file"),
         (lambda content: content.update(format_version=2), "another version than 1"),
         (lambda content: content["results"][0].pop("set"), "is damaged"),
         (lambda content: content["results"][0].update(colour="red"), "unknown fields colour"),

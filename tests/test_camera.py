@@ -124,7 +124,8 @@ def test_photographs_and_targets_have_the_size_asked_for(seed: int) -> None:
     side = shot.source_size(40)
     photo, target, uncompressed = shot.take(data.astronaut()[:side, :side], 40, np.random.default_rng(0))
     for image in (photo, target, uncompressed):
-        assert (image.shape, image.dtype) == ((40, 40, 3), np.float32)
+        assert image.shape == (40, 40, 3)
+        assert image.dtype == np.float32
         assert 0 <= image.min() <= image.max() <= 1
     for image in (photo, uncompressed):
         np.testing.assert_allclose(image * 255, (image * 255).round(), atol=1e-4)
@@ -182,6 +183,12 @@ def statistics(error: NDArray[np.float64]) -> NDArray[np.float64]:
     )
 
 
+def read(path: Path) -> NDArray[np.float64]:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image[..., ::-1].astype(np.float64)
+
+
 def synthetic_statistics(photo: NDArray[np.uint8], count: int = 60) -> NDArray[np.float64]:
     rows = []
     for seed in range(count):
@@ -196,10 +203,7 @@ def synthetic_statistics(photo: NDArray[np.uint8], count: int = 60) -> NDArray[n
 def test_noise_is_correlated_as_that_of_real_cameras(data_root: Path) -> None:
     real = []
     for path in sorted((data_root / "real" / "PolyU").glob("*_real.JPG")):
-        noisy, mean = (
-            cv2.imread(str(file))[..., ::-1].astype(np.float64)
-            for file in (path, path.with_name(path.name.replace("_real", "_mean")))
-        )
+        noisy, mean = (read(file) for file in (path, path.with_name(path.name.replace("_real", "_mean"))))
         real.append(statistics(noisy - mean))
     assert len(real) >= 50
     synthetic = synthetic_statistics(data.astronaut())

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from training_options import needs_basicsr, training_options, write_photos
 
 from vheatir.archs import VHeatIR
-from vheatir.archs.complexity import count_multiply_adds, count_parameters
+from vheatir.archs.complexity import count_parameters, image_multiply_adds
 from vheatir.benchmark.cost.timing import Timing
 from vheatir.benchmark.environment import Environment, describe_environments
 from vheatir.compare import cli
@@ -279,7 +279,7 @@ def test_files_come_back_as_they_were(tmp_path: Path) -> None:
     assert read_curve(tmp_path / "curve.json") == curve(28.0, 29.0)
     write_comparison(tmp_path / "race.json", comparison())
     assert read_comparison(tmp_path / "race.json") == replace(comparison(), runs=list(comparison().runs))
-    with pytest.raises(CompareError, match=r"curve\.json is not a file of format vheatir-compare, version 1"):
+    with pytest.raises(CompareError, match=r"curve\.json is not a comparison file"):
         read_comparison(tmp_path / "curve.json")
     content = json.loads((tmp_path / "race.json").read_text("utf-8"))
     del content["runs"][0]["curve"]["parameters"]
@@ -462,7 +462,7 @@ def test_costs_are_measured_entry_by_entry(tmp_path: Path, monkeypatch: pytest.M
     none, heat = measured.costs
     assert (none.entry, none.trained, heat.entry, heat.trained) == ("none", False, "heat", True)
     assert heat.parameters == count_parameters(trained) > none.parameters
-    assert heat.multiply_adds_per_pixel == count_multiply_adds(trained, 32, 32) / 1024
+    assert heat.multiply_adds_per_pixel == image_multiply_adds(trained, 32, 32) / 1024
     assert none.receptive[-1] < 25
     assert none.receptive[0] <= none.receptive[1] <= none.receptive[2]
     assert none.peak_bytes is not None

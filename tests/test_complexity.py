@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vheatir.archs import CONFIGS, VHeatIR
-from vheatir.archs.complexity import count_multiply_adds, count_parameters, markdown_table
+from vheatir.archs.complexity import count_parameters, image_multiply_adds, markdown_table
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -34,19 +34,19 @@ def test_multiply_adds_by_hand_count_the_transforms(tiny: VHeatIR) -> None:
     conductivity = nodes**2 * 16
     interpolation = height * nodes * nodes * channels + height * width * nodes * channels
     expected = convolutions + linear_maps + transforms + conductivity + interpolation
-    assert count_multiply_adds(tiny, height, width) == expected
+    assert image_multiply_adds(tiny, height, width) == expected
 
 
 def test_transforms_outgrow_the_rest_as_published() -> None:
     """O(N^1.5): at four times the pixels a full-resolution network costs more than four times as much."""
     network = VHeatIR(in_chans=1, **CONFIGS["light"])  # type: ignore[arg-type]
-    ratio = count_multiply_adds(network, 512, 512) / count_multiply_adds(network, 256, 256)
+    ratio = image_multiply_adds(network, 512, 512) / image_multiply_adds(network, 256, 256)
     assert 4.5 < ratio < 8
 
 
 def test_counting_leaves_the_network_alone(tiny: VHeatIR) -> None:
     before = {name: tensor.clone() for name, tensor in tiny.state_dict().items()}
-    count_multiply_adds(tiny, 8, 8)
+    image_multiply_adds(tiny, 8, 8)
     assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.state_dict().items())
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
+import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -59,6 +63,15 @@ def test_samples_do_not_depend_on_their_neighbours() -> None:
     for index in range(4):
         assert torch.equal(together[index], compress_jpeg(image, quality[index, None], kinds[index, None])[0])
     assert torch.equal(together[:2], compress_jpeg(image.expand(2, -1, -1, -1), quality[:2]))  # 4:2:0 by default
+
+
+@pytest.mark.parametrize("quality", range(1, 101))
+def test_quantization_tables_are_those_that_libjpeg_writes(quality: int) -> None:
+    _, encoded = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    with PIL.Image.open(io.BytesIO(encoded.tobytes())) as image:
+        written = image.quantization  # type: ignore[attr-defined]
+    for table, expected in zip(quantization_tables(torch.tensor([quality])), written.values(), strict=True):
+        assert table[0].flatten().tolist() == expected
 
 
 def test_quantization_tables() -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ from tiny_weights import save_tiny_weights
 import vheatir
 import vheatir.checkpoint
 from vheatir.inference.cli import main
+from vheatir.inference.folder import Status
 from vheatir.inference.images import read_image
 
 Array = npt.NDArray[Any]
@@ -199,6 +200,8 @@ def test_two_hundred_awkward_files_end_as_they_must(
     assert run(source, output, *DENOISE, "--report", str(report), "--skip-existing") == 1
     again = {name: "skipped" if status == "restored" else status for name, status in expected.items()}
     assert statuses(report, source) == again
+    # every status that is promised is made
+    assert {*expected.values(), *again.values()} == set(get_args(Status))
 
 
 # ------------------------------------------------------------------------------------------------ metadata, formats

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from training_options import needs_basicsr
 
 from vheatir.archs import VHeatIR
-from vheatir.archs.complexity import count_multiply_adds, count_parameters
-from vheatir.archs.mixers import AttentionMixer, HcNetMixer, IdentityMixer, MixerName, StepKind
+from vheatir.archs.complexity import count_parameters, image_multiply_adds
+from vheatir.archs.mixers import MIXERS, AttentionMixer, HcNetMixer, IdentityMixer, MixerName, StepKind
 from vheatir.archs.mixers.attention import default_heads
 from vheatir.archs.mlp import make_mlp
 from vheatir.archs.vheatir_arch import Block, GatedBranch
@@ -287,12 +287,12 @@ def test_multiply_adds_by_hand(mixer: MixerName, mlp: str) -> None:
     }
     convolutions = pixels * 9 * 2 * channels
     expected = convolutions + 2 * (around + second + own[mixer])
-    assert count_multiply_adds(network(mixer, mlp=mlp), height, width) == expected
+    assert image_multiply_adds(network(mixer, mlp=mlp), height, width) == expected
 
 
 def test_a_share_of_the_spectrum_costs_less_in_the_network() -> None:
     height, width, channels, nodes, ratio = 16, 24, 12, 9, 0.25
-    whole, low = (count_multiply_adds(network("heat", spectrum_ratio=r), height, width) for r in (1.0, ratio))
+    whole, low = (image_multiply_adds(network("heat", spectrum_ratio=r), height, width) for r in (1.0, ratio))
     transforms = 2 * channels * (height**2 * width * (1 - ratio) + height * width**2 * (1 - ratio**2))
     rows = nodes * nodes * channels * height * (1 - ratio)
     columns = nodes * channels * height * width * (1 - ratio**2)
@@ -336,6 +336,23 @@ def test_bundled_weights_are_heat_told_or_not(task: Any) -> None:
     assert header.arch.get("mixer", "heat") == loaded.hyper_parameters["mixer"] == "heat"
     untold = VHeatIR(**{key: value for key, value in header.arch.items() if key != "mixer"})  # type: ignore[arg-type]
     untold.load_state_dict(loaded.state_dict())
+
+
+def test_every_mixer_has_its_class() -> None:
+    assert set(MIXERS) == set(get_args(MixerName))
+
+
+@pytest.mark.parametrize("mixer", get_args(MixerName))
+def test_frequency_embeddings_are_for_mixers_that_read_them(mixer: MixerName) -> None:
+    """A group learns them where its mixers say so, and what they hold then changes the output."""
+    net = randomised(network(mixer, condition=False)).eval()
+    reads = MIXERS[mixer].reads_frequencies
+    embeddings = [group.embedding for group in net.groups]
+    assert [embedding is not None for embedding in embeddings] == [reads] * len(embeddings)
+    x = torch.rand(1, 1, 12, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    before = net(x)
+    randomised(embeddings[0] or nn.Identity(), seed=3)
+    assert torch.equal(net(x), before) == (not reads)
 
 
 def test_identity_hands_on_what_it_is_given() -> None:

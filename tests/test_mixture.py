@@ -49,10 +49,12 @@ def test_crops_of_every_part(part: dict[str, Any], gray: float) -> None:
     for seed in range(8):
         degraded, clean, told, truth = draw(mixture(part, gray=gray), seed)
         for image in (degraded, clean):
-            assert (image.shape, image.dtype) == ((SIZE, SIZE, 3), np.float32)
+            assert image.shape == (SIZE, SIZE, 3)
+            assert image.dtype == np.float32
             assert bool((image[..., 1:] == image[..., :1]).all()) == (gray == 1)
-        assert (told.shape, told.dtype) == ((2,), np.float32)
-        assert (truth.shape, truth.dtype) == ((2, SIZE // 8, SIZE // 8), np.float32)
+        assert told.shape == (2,)
+        assert truth.shape == (2, SIZE // 8, SIZE // 8)
+        assert told.dtype == truth.dtype == np.float32
         assert (truth >= 0).all()
         assert (degraded == clean).all() == (part["type"] == "clean")
 

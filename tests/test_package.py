@@ -120,6 +120,14 @@ def test_every_console_script_is_callable(pyproject: dict[str, Any]) -> None:
         assert callable(getattr(import_module(module), name))
 
 
+def test_contributing_names_what_inference_needs(repository: Path, pyproject: dict[str, Any]) -> None:
+    needed = {re.split(r"[<>=!~;\[ ]", requirement)[0] for requirement in pyproject["project"]["dependencies"]}
+    text = (repository / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (named,) = re.findall(r"Inference needs ([^.]+), nothing\s+else", text)
+    assert set(re.split(r",\s+|\s+and\s+", named)) == needed
+    assert needed.isdisjoint(NOT_FOR_INFERENCE)
+
+
 def test_the_tree_names_no_machine(repository: Path) -> None:
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],

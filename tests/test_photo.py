@@ -94,6 +94,7 @@ def test_models_of_one_level_take_it_by_name_too() -> None:
 
 def test_the_estimate_is_in_the_users_units() -> None:
     model, x = photo_model(), tensor(COLOR)
+    assert isinstance(model.network, vheatir.VHeatPyramid)
     noise, jpeg = model.network.estimate_levels(x).mean(dim=(0, 2, 3)).tolist()
     seen = model.estimate(x)
     assert seen.sigma == pytest.approx(255 * noise)
@@ -170,7 +171,9 @@ def test_a_folder_of_photos(source: Path, output: Path, tmp_path: Path, capsys: 
     lines = capsys.readouterr().out
     assert "color.png  88x72  blind (noise " in lines
     assert "JPEG quality" in lines
-    assert cv2.imread(str(output / "gray.png"), cv2.IMREAD_UNCHANGED).ndim == 2
+    gray = cv2.imread(str(output / "gray.png"), cv2.IMREAD_UNCHANGED)
+    assert gray is not None
+    assert gray.ndim == 2
     records = {Path(record["file"]).name: record for record in json.loads(report.read_text())}
     assert records["color.png"]["level"] is None
     assert records["color.png"]["levels"].startswith("blind (noise ")

@@ -26,7 +26,7 @@ from training_options import (
     write_photos,
 )
 
-from vheatir.archs import VHeatIR
+from vheatir.archs import VHeatIR, network_arguments
 from vheatir.options import OptionError, check_options, check_pretraining_options, read_options
 from vheatir.pretrain.network import QBHeat, to_top_left
 
@@ -39,7 +39,7 @@ from vheatir import registry  # noqa: F401
 from vheatir.basicsr_compat import build_model
 from vheatir.pretrain.model import center_crop, masked_psnr, pixel_weights
 
-BACKBONE = {key: value for key, value in TINY_NETWORK.items() if key != "type"}
+BACKBONE = network_arguments(TINY_NETWORK)
 
 
 def pretraining_options(**changes: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from tiny_weights import tiny_pyramid
 from torch import Tensor, nn
 
 from vheatir.archs import VHeatPyramid
-from vheatir.archs.complexity import count_multiply_adds, count_parameters
+from vheatir.archs.complexity import count_parameters, image_multiply_adds
 from vheatir.archs.mixers import HeatMixer, IdentityMixer
 from vheatir.archs.pyramid_arch import UNKNOWN, LevelEstimator, correction_weight
 
@@ -213,7 +213,7 @@ def test_the_network_that_ships_is_under_five_million_parameters() -> None:
 
 def test_multiply_adds_grow_with_the_pixels() -> None:
     network = tiny_pyramid()
-    small, large = count_multiply_adds(network, 64, 64), count_multiply_adds(network, 128, 128)
+    small, large = image_multiply_adds(network, 64, 64), image_multiply_adds(network, 128, 128)
     assert 4 * small < large < 5 * small  # a little more, for the transforms
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from training_options import HAS_BASICSR, TINY_NETWORK, model_options, write_photos
 
-from vheatir.archs import VHeatIR
+from vheatir.archs import VHeatIR, network_arguments
 from vheatir.checkpoint import save_weights
 from vheatir.models.random_state import get_random_state, set_random_state
 from vheatir.models.weights import read_tensors
@@ -287,7 +287,7 @@ def test_training_starts_from_both_kinds_of_weights(tmp_path: Path) -> None:
 
 
 def test_safetensors_weights(tmp_path: Path) -> None:
-    net = VHeatIR(**{key: value for key, value in TINY_NETWORK.items() if key != "type"})
+    net = VHeatIR(**network_arguments(TINY_NETWORK))
     wake_up(net)
     path = tmp_path / "weights.safetensors"
     save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")

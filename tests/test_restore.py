@@ -18,6 +18,8 @@ import vheatir
 import vheatir.checkpoint
 import vheatir.inference.network
 from vheatir.checkpoint import Degradation, Ranges, Task, WeightsHeader, load_weights
+from vheatir.data.degradations import GaussianNoise, JpegCompression
+from vheatir.data.device import degrade
 from vheatir.inference.compute import Precision
 from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.restorer import RestorationError
@@ -52,6 +54,18 @@ def pixels(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 # -------------------------------------------------------------------------------------------- RestorationNetwork
+
+
+@pytest.mark.parametrize(("task", "level"), [("denoise-gray", 15.0), ("denoise-gray", 55.0), ("jpeg-gray", 10.0)])
+def test_a_network_is_told_what_it_was_trained_with(task: Task, level: float) -> None:
+    """The condition of a level is the one that training made of it, on a CPU and on a device."""
+    draw = GaussianNoise(level, level) if task.startswith("denoise") else JpegCompression(int(level), int(level))
+    clean = pixels((16, 16), np.uint8)
+    _, _, trained = draw(clean, np.random.default_rng(0))
+    _, _, on_device = degrade(draw, torch.from_numpy(clean)[None, None], torch.Generator())
+    spy = Spy()
+    as_model(spy, task)(torch.zeros(1, 1, 4, 4), level)
+    assert float(spy.condition) == float(on_device) == pytest.approx(trained, rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 from skimage import data
 from training_options import write_image
 
+from vheatir.data.prepare.archive_writer import pack_images
 from vheatir.data.sources import FolderSource, find_images, open_source, read_name_list
+from vheatir.inference.images import read_image
+from vheatir.inference.paths import IMAGE_SUFFIXES, JPEG_SUFFIXES
 
 LOSSLESS = {
     "png": (),
@@ -36,6 +39,23 @@ def gray() -> NDArray[np.uint8]:
 
 def luma(color: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(color @ np.array([0.299, 0.587, 0.114]))
+
+
+@pytest.mark.parametrize("suffix", sorted(IMAGE_SUFFIXES))
+def test_what_can_be_restored_can_be_trained_on(tmp_path: Path, suffix: str, color: NDArray[np.uint8]) -> None:
+    """In a folder, and packed: a JPEG file as it is, whatever it is called."""
+    kind = ".jpg" if suffix in JPEG_SUFFIXES else suffix
+    encoded = cv2.imencode(kind, color)[1].tobytes()
+    (tmp_path / "a").mkdir()
+    path = tmp_path / "a" / f"photo{suffix.upper()}"
+    path.write_bytes(encoded)
+    pixels = read_image(path).pixels
+    packed = pack_images(
+        [("a/photo" + suffix, path)], tmp_path / "packed.tar", validation=set(), max_bytes=10**6, halve_above=1
+    )
+    assert packed.verbatim == int(suffix in JPEG_SUFFIXES)
+    for root in (tmp_path / "a", tmp_path / "packed.tar"):
+        assert np.array_equal(open_source([root]).read(0, 3), pixels)
 
 
 def write_lmdb(root: Path, images: dict[str, bytes], listing: str) -> Path:

@@ -37,7 +37,7 @@ import vheatir.export
 import vheatir.test
 import vheatir.train
 from vheatir import basicsr_compat
-from vheatir.archs import VHeatIR, VHeatPyramid
+from vheatir.archs import VHeatIR, VHeatPyramid, network_arguments
 from vheatir.checkpoint import read_header
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.data.sampler import EndlessSampler
@@ -215,7 +215,7 @@ def test_every_mixer_trains_from_an_option_file(
     half, whole = (load(folder / "experiments" / "tiny" / "models" / f"net_g_{step}.pth") for step in (4, 8))
     still = [name for name, value in whole["params"].items() if torch.equal(value, half["params"][name])]
     assert still == []
-    network = VHeatIR(**{key: value for key, value in options["network_g"].items() if key != "type"})
+    network = VHeatIR(**network_arguments(options["network_g"]))
     network.load_state_dict(whole["params_ema"])
 
 
@@ -425,11 +425,10 @@ def test_scores_are_those_of_the_validation(folder: Path, monkeypatch: pytest.Mo
 
 
 def convert(checkpoint: Path, path: Path) -> Path:
-    from vheatir.archs import VHeatIR
     from vheatir.checkpoint import save_weights
 
     network = training_options()["network_g"]
-    net = VHeatIR(**{key: value for key, value in network.items() if key != "type"})
+    net = VHeatIR(**network_arguments(network))
     net.load_state_dict(load(checkpoint)["params_ema"])
     save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     return path

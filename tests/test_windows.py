@@ -4,7 +4,7 @@ import pytest
 import torch
 from heat_layers import random_map
 
-from vheatir.ops import merge_windows, split_windows
+from vheatir.ops import cut_windows, join_windows, merge_windows, split_windows
 
 
 def test_windows_by_hand() -> None:
@@ -55,3 +55,14 @@ def test_gradients_match_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda x: split_windows(x, 2, 1), x)
     windows = split_windows(x.detach(), 2, 1).requires_grad_()
     assert torch.autograd.gradcheck(lambda windows: merge_windows(windows, 1, 3, 5), windows)
+
+
+@pytest.mark.parametrize("compiling", [False, True])
+def test_whole_windows_by_hand_and_back(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Joined by shapes, and by indices as an exported graph does it."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+    x = torch.arange(2 * 4 * 6 * 3).view(2, 4, 6, 3)
+    windows = cut_windows(x, 2, 3)
+    assert windows.shape == (12, 2, 2, 3)
+    assert torch.equal(windows[4], x[0, 2:4, 2:4])  # second row, second column of the first map
+    assert torch.equal(join_windows(windows, 2, 3), x)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vheatir.archs import network_arguments
 from vheatir.checkpoint import NETWORKS, CheckpointError, LevelName, Ranges, Task, save_weights
 from vheatir.models.weights import read_tensors
 from vheatir.options import OptionError, check_options, read_options
@@ -51,8 +52,7 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
     """
     options = read_options(option_file)
     check_options(options, is_train=True)
-    arguments = {key: value for key, value in options["network_g"].items() if key != "type"}
-    network = NETWORKS[options["network_g"]["type"]](**arguments)
+    network = NETWORKS[options["network_g"]["type"]](**network_arguments(options["network_g"]))
     try:
         network.load_state_dict(read_tensors(checkpoint, "params_ema"))
     except RuntimeError as error:

@@ -60,7 +60,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 def _read_pair(path: Path) -> tuple[Image, Image]:
     noisy, mean = (_read(file) for file in (path, path.with_name(path.name.replace("_real", "_mean"))))
-    return noisy.astype(np.float32) / 255, mean.astype(np.float32) / 255
+    return noisy.astype(np.float32) / np.float32(255), mean.astype(np.float32) / np.float32(255)
 
 
 def _take(photos: Sequence[Path], seed: int) -> tuple[CameraShot, Image, Image, Image]:

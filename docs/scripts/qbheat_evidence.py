@@ -19,6 +19,7 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from torch import Tensor
 
+from vheatir.archs import network_arguments
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.models.weights import read_checkpoint
 from vheatir.options import read_options
@@ -61,7 +62,7 @@ def main() -> None:
 
 def load_network(checkpoint: Path, options: dict[str, Any]) -> QBHeat:
     """The averaged weights of a pretraining with these options."""
-    backbone = {key: value for key, value in options["network_g"].items() if key != "type"}
+    backbone = network_arguments(options["network_g"])
     sources, depth = options["pretrain"]["sources"], options["pretrain"]["decoder_depth"]
     network = QBHeat(backbone=backbone, sources=sources, decoder_depth=depth).eval()
     content = read_checkpoint(checkpoint)

@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from vheatir.archs.configs import CONFIGS, configuration
 from vheatir.archs.pyramid_arch import VHeatPyramid
 from vheatir.archs.vheatir_arch import VHeatIR
 
-__all__ = ["count_multiply_adds", "count_parameters", "markdown_table"]
+__all__ = ["count_multiply_adds", "count_parameters", "image_multiply_adds", "markdown_table"]
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -23,19 +24,29 @@ def count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def count_multiply_adds(network: VHeatIR | VHeatPyramid, height: int, width: int) -> int:
-    """Multiply-adds that restore one image of height x width.
+def count_multiply_adds(network: nn.Module, *inputs: Tensor) -> int:
+    """Multiply-adds of ``network(*inputs)``, for any module that runs on torch's ``meta`` device.
 
-    Counted by torch's operator-level counter on the ``meta`` device, where nothing is computed: convolutions, linear
-    maps and the DCT's matrix products count, elementwise work does not, as is usual in the field.
+    Nothing is computed, and the network is left as it is. Counted by torch's operator-level counter: convolutions and
+    every matrix product count, cosine transforms written as products among them; elementwise work does not, as is usual
+    in the field.
+
+    Args:
+        network: in the mode (training or evaluation) in which it is to be counted.
+        inputs: what it is called with; their values do not matter.
     """
+    meta = copy.deepcopy(network).to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        meta(*(tensor.to("meta") for tensor in inputs))
+    return int(counter.get_total_flops()) // 2
+
+
+def image_multiply_adds(network: VHeatIR | VHeatPyramid, height: int, width: int) -> int:
+    """Multiply-adds with which our own network restores one image of height x width."""
     with torch.device("meta"):
-        meta = type(network)(**network.hyper_parameters)  # type: ignore[arg-type]
         image = torch.empty(1, network.in_chans, height, width)
         level = torch.empty(1, 2) if isinstance(network, VHeatPyramid) else torch.empty(1)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        meta(image, level)
-    return int(counter.get_total_flops()) // 2
+    return count_multiply_adds(network, image, level)
 
 
 def markdown_table(*, in_chans: int = 3) -> str:
@@ -49,7 +60,7 @@ def markdown_table(*, in_chans: int = 3) -> str:
         with torch.device("meta"):
             network = VHeatIR(**config)  # type: ignore[arg-type]
         small, large = (
-            count_multiply_adds(network, height, width) / (height * width)
+            image_multiply_adds(network, height, width) / (height * width)
             for height, width in ((256, 256), (720, 1280))
         )
         grid = "full" if network.downscale == 1 else f"1/{network.downscale}"

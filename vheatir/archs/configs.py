@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-__all__ = ["CONFIGS", "configuration"]
+__all__ = ["CONFIGS", "configuration", "network_arguments"]
 
 #: constructor arguments of :class:`vheatir.archs.VHeatIR`, without ``in_chans``
 CONFIGS: Final[dict[str, dict[str, object]]] = {
-    # the published system: SwinIR's size and vHeat's operator, at full resolution, one level a set of weights
+    # the published system: SwinIR's size and vHeat's operator, at full resolution, one level a set of weights;
+    # for JPEG it takes img_range 255 beside, as SwinIR does (options/train/paper_jpeg_*.yml)
     "paper": {
         "embed_dim": 180,
         "depths": [6, 6, 6, 6, 6, 6],
@@ -34,3 +36,8 @@ def configuration(name: str, in_chans: int) -> dict[str, object]:
     if name not in CONFIGS:
         raise ValueError(f"The configurations are {', '.join(CONFIGS)}; there is no {name!r}.")
     return {"in_chans": in_chans, **CONFIGS[name]}
+
+
+def network_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constructor arguments in a section ``network_g`` of an option file: everything but its ``type``."""
+    return {key: value for key, value in section.items() if key != "type"}

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vheatir.archs.complexity import count_multiply_adds, count_parameters
+from vheatir.archs.complexity import count_parameters, image_multiply_adds
 from vheatir.archs.configs import CONFIGS
 from vheatir.data.evaluation import Task
 from vheatir.inference.compute import select_device
@@ -165,5 +165,5 @@ def load_method(
 
 @lru_cache(maxsize=256)
 def _multiply_adds(model: RestorationNetwork, height: int, width: int) -> int:
-    """Sets repeat their sizes, and counting builds the network anew each time."""
-    return count_multiply_adds(model.network, height, width)  # type: ignore[arg-type]  # load_weights builds one
+    """Sets repeat their sizes, and counting copies the network each time."""
+    return image_multiply_adds(model.network, height, width)  # type: ignore[arg-type]  # load_weights builds one

@@ -6,16 +6,16 @@ The committed page is never written by hand; ``--check`` tells whether it and th
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from vheatir.atomic import atomic_path
 from vheatir.benchmark.cli import BAD_USAGE, DONE, run_command
-from vheatir.benchmark.cost.report import SPEED_FORMAT
-from vheatir.benchmark.cost.train_report import TRAIN_SPEED_FORMAT, read_train_speed
+from vheatir.benchmark.cost.report import SPEED_FILE
+from vheatir.benchmark.cost.train_report import TRAIN_SPEED_FILE, read_train_speed
 from vheatir.benchmark.cost.train_report import markdown as train_markdown
+from vheatir.benchmark.record_file import format_name
 from vheatir.benchmark.results import Result, ResultError, read_results
 
 __all__ = ["main", "report"]
@@ -61,10 +61,10 @@ def report(folder: Path) -> str:
     paths = sorted(folder.glob("*.json"))
     if not paths:
         raise ResultError(f"{folder} holds no result files: score with --output {folder} first.")
-    formats = {path: _format(path) for path in paths}
-    speeds = [path for path in paths if formats[path] == SPEED_FORMAT]
-    trainings = [path for path in paths if formats[path] == TRAIN_SPEED_FORMAT]
-    scores = [path for path in paths if path not in speeds + trainings]
+    formats = {path: format_name(path) for path in paths}
+    speeds = [path for path in paths if formats[path] == SPEED_FILE.name]
+    trainings = [path for path in paths if formats[path] == TRAIN_SPEED_FILE.name]
+    scores = [path for path in paths if path not in speeds + trainings]  # reading names what is none of these
     results: list[Result] = [result for path in scores for result in read_results(path)]
     parts = [_INTRODUCTION]
     if results:
@@ -76,14 +76,6 @@ def report(folder: Path) -> str:
     if trainings:
         parts += ["## Speed of training\n", *(train_markdown(read_train_speed(path)) for path in trainings)]
     return "\n".join(parts)
-
-
-def _format(path: Path) -> object:
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None  # read_results says what is wrong
-    return content.get("format") if isinstance(content, dict) else None
 
 
 def _speed(path: Path) -> str:

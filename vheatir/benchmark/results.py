@@ -33,7 +33,6 @@ missing or null. An infinite PSNR, of two equal images, is the string "inf".
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -42,6 +41,7 @@ from typing import Any, Final, Literal, get_args
 
 from vheatir.atomic import atomic_path
 from vheatir.benchmark.environment import Environment
+from vheatir.benchmark.record_file import RecordFormat
 
 __all__ = [
     "METRICS",
@@ -60,12 +60,13 @@ Channels = Literal["gray", "color"]
 MetricName = Literal["psnr", "ssim", "psnr_b", "lpips"]
 
 METRICS: Final[tuple[MetricName, ...]] = get_args(MetricName)
-_FORMAT: Final = "vheatir-benchmark"
-_FORMAT_VERSION: Final = 1
 
 
 class ResultError(ValueError):
     """A result file that cannot be used; the message names the file and the remedy."""
+
+
+_FILE: Final = RecordFormat("vheatir-benchmark", 1, "result file", "run the benchmark again", ResultError)
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,7 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    content = {
-        "format": _FORMAT,
-        "format_version": _FORMAT_VERSION,
-        "results": [_finite(asdict(result)) for result in results],
-    }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    _FILE.write(path, {"results": [_finite(asdict(result)) for result in results]})
 
 
 def read_results(path: Path) -> list[Result]:
@@ -125,18 +120,7 @@ def read_results(path: Path) -> list[Result]:
     Raises:
         ResultError: if the file is missing, is no result file, or its means are not those of its images.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path} cannot be read as a result file ({error}); run the benchmark again.") from error
-    if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise ResultError(f"{path} is not a result file of vheatir.benchmark; leave it out.")
-    if content.get("format_version") != _FORMAT_VERSION:
-        raise ResultError(f"{path} has another version than {_FORMAT_VERSION}; run the benchmark again.")
-    try:
-        return [_result(entry) for entry in content["results"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultError(f"{path} is damaged ({type(error).__name__}: {error}); run the benchmark again.") from error
+    return _FILE.read(path, lambda content: [_result(entry) for entry in content["results"]])
 
 
 def write_csv(path: Path, results: Sequence[Result]) -> None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from vheatir.benchmark.results import Channels
 from vheatir.data.evaluation import Task
-from vheatir.data.sources import IMAGE_SUFFIXES, FolderSource, find_images
+from vheatir.data.sources import FolderSource, find_images
+from vheatir.inference.paths import IMAGE_SUFFIXES
 
 __all__ = ["ImageEntry", "ImageSet", "Manifest", "SetError", "describe_images", "known_sets", "open_set"]
 

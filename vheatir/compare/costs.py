@@ -19,16 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.archs import VHeatIR
-from vheatir.archs.complexity import count_multiply_adds, count_parameters
+from vheatir.archs.complexity import count_parameters, image_multiply_adds
 from vheatir.benchmark.cost.process import peak_memory
 from vheatir.benchmark.cost.timing import Timing, time_interleaved
 from vheatir.benchmark.environment import Environment, describe_environment
-from vheatir.compare.curve import CompareError, read_json, write_json
+from vheatir.benchmark.record_file import RecordFormat
+from vheatir.compare.curve import CompareError
 from vheatir.compare.receptive import influence, receptive_sides
 
-__all__ = ["FORMAT", "Cost", "Costs", "costs_markdown", "measure_costs", "read_costs", "write_costs"]
+__all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "measure_costs", "read_costs", "write_costs"]
 
-FORMAT: Final = "vheatir-compare-costs"
+COSTS_FILE: Final = RecordFormat("vheatir-compare-costs", 1, "file of costs", "measure again", CompareError)
 
 _CPU: Final = torch.device("cpu")
 _ROUNDS: Final = 9
@@ -94,7 +95,7 @@ def measure_costs(networks: Mapping[str, Mapping[str, Any]], weights: Mapping[st
             Cost(
                 entry=entry,
                 parameters=count_parameters(network),
-                multiply_adds_per_pixel=count_multiply_adds(network, size, size) / size**2,
+                multiply_adds_per_pixel=image_multiply_adds(network, size, size) / size**2,
                 call=timings[entry],
                 peak_bytes=_peak_of_process(networks[entry], size),
                 trained=trained,
@@ -129,7 +130,7 @@ def costs_markdown(measured: Costs) -> str:
 
 def write_costs(path: Path, measured: Costs) -> None:
     """Write a file of costs, atomically."""
-    write_json(path, FORMAT, asdict(measured))
+    COSTS_FILE.write(path, asdict(measured))
 
 
 def read_costs(path: Path) -> Costs:
@@ -138,14 +139,11 @@ def read_costs(path: Path) -> Costs:
     Raises:
         CompareError: if it is missing, no such file, or damaged.
     """
-    return read_json(path, FORMAT, _costs, remedy="measure again")
+    return COSTS_FILE.read(path, _costs)
 
 
 def _costs(content: Mapping[str, Any]) -> Costs:
-    costs = [
-        Cost(**(cost | {"call": Timing(tuple(cost["call"]["seconds"]), cost["call"]["cold"])}))
-        for cost in content["costs"]
-    ]
+    costs = [Cost(**(cost | {"call": Timing.from_json(cost["call"])})) for cost in content["costs"]]
     return Costs(content["size"], Environment(**content["environment"]), costs)
 
 

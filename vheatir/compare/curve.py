@@ -7,24 +7,22 @@ A curve file is one JSON object: ``format`` ("vheatir-curve"), ``format_version`
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from vheatir.atomic import atomic_path
 from vheatir.benchmark.environment import Environment
+from vheatir.benchmark.record_file import RecordFormat
 
-__all__ = ["CompareError", "Curve", "Point", "read_curve", "read_json", "write_curve", "write_json"]
-
-_FORMAT: Final = "vheatir-curve"
-
-Built = TypeVar("Built")
+__all__ = ["CompareError", "Curve", "Point", "read_curve", "write_curve"]
 
 
 class CompareError(ValueError):
     """A comparison that cannot go on, or a file of it that cannot be used; the message names the remedy."""
+
+
+_FILE: Final = RecordFormat("vheatir-curve", 1, "curve file", "remove it and run again", CompareError)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ class Curve:
 
 def write_curve(path: Path, curve: Curve) -> None:
     """Write a curve file, atomically."""
-    write_json(path, _FORMAT, asdict(curve))
+    _FILE.write(path, asdict(curve))
 
 
 def read_curve(path: Path) -> Curve:
@@ -92,35 +90,4 @@ def read_curve(path: Path) -> Curve:
     Raises:
         CompareError: if it is missing, no curve file, or damaged.
     """
-    return read_json(path, _FORMAT, Curve.from_json, remedy="remove it and run again")
-
-
-def write_json(path: Path, kind: str, content: Mapping[str, Any]) -> None:
-    """Write a JSON object with its format's name and version in front, atomically."""
-    whole = {"format": kind, "format_version": 1, **content}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
-
-
-def read_json(path: Path, kind: str, build: Callable[[Mapping[str, Any]], Built], *, remedy: str) -> Built:
-    """Read a JSON object of one format.
-
-    Args:
-        path: the file.
-        kind: its format.
-        build: what to make of the object; raises KeyError or TypeError where something is missing.
-        remedy: what to do if it does.
-
-    Raises:
-        CompareError: if the file is missing, of another format or version, or damaged.
-    """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CompareError(f"{path} cannot be read ({error}); run the comparison again.") from error
-    if not isinstance(content, dict) or content.get("format") != kind or content.get("format_version") != 1:
-        raise CompareError(f"{path} is not a file of format {kind}, version 1; give another.")
-    try:
-        return build(content)
-    except (KeyError, TypeError) as error:
-        raise CompareError(f"{path} is damaged ({type(error).__name__}: {error}); {remedy}.") from error
+    return _FILE.read(path, Curve.from_json)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from vheatir.atomic import atomic_path
-from vheatir.compare.costs import FORMAT as COSTS
-from vheatir.compare.costs import costs_markdown, read_costs
+from vheatir.benchmark.record_file import format_name
+from vheatir.compare.costs import COSTS_FILE, costs_markdown, read_costs
 from vheatir.compare.curve import CompareError
 from vheatir.compare.report import markdown
 from vheatir.compare.results import read_comparison
@@ -51,6 +51,6 @@ def write_document(page: Path) -> None:
 def _table(path: Path) -> str:
     if not path.is_file():
         return "*Not measured yet.*\n"
-    if COSTS in path.read_text("utf-8")[:200]:
+    if format_name(path) == COSTS_FILE.name:
         return costs_markdown(read_costs(path))
     return markdown(read_comparison(path))

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from vheatir.archs import VHeatIR
+from vheatir.archs import VHeatIR, network_arguments
 from vheatir.options import OptionError, check_keys, check_options, read_options
 
 __all__ = ["Plan", "PlannedRun", "read_plan"]
@@ -76,10 +76,7 @@ class Plan:
     def networks(self) -> dict[str, dict[str, Any]]:
         """Arguments of :class:`vheatir.archs.VHeatIR` by entry."""
         sections = {run.entry: run.options["network_g"] for run in self.runs}
-        return {
-            entry: {key: value for key, value in network.items() if key != "type"}
-            for entry, network in sections.items()
-        }
+        return {entry: network_arguments(section) for entry, section in sections.items()}
 
 
 def read_plan(path: Path) -> Plan:
@@ -177,9 +174,8 @@ def _check_run(run: PlannedRun) -> None:
 
 def _check_network(run: PlannedRun) -> None:
     """Build an entry's network, whose constructor knows the ranges of its arguments."""
-    arguments = {key: value for key, value in run.options["network_g"].items() if key != "type"}
     try:
         with torch.device("meta"):
-            VHeatIR(**arguments)
+            VHeatIR(**network_arguments(run.options["network_g"]))
     except (TypeError, ValueError) as error:
         raise OptionError(f"Entry {run.entry}: {error}") from error

@@ -1,7 +1,8 @@
 """How far a network looks, measured by gradients.
 
-Source: Luo, Li, Urtasun and Zemel, "Understanding the Effective Receptive Field in Deep Convolutional Neural
-Networks", NeurIPS 2016: the gradient of the central output with respect to the input says how much each pixel matters.
+Source: as :mod:`vheatir.explain.receptive`, by whose gradients this goes. What differs, and is meant: gradients are not
+squared here, since mixers differ most in the faint influence of far pixels, which squares all but hide; and a square,
+not a circle, holds a share of it, since windows and convolutions look as far along the diagonals as their corners.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from vheatir.data.degradations import noise_level
+from vheatir.explain.receptive import pixel_gradients
+
 __all__ = ["influence", "receptive_sides"]
 
 _IMAGES: Final = 4
-_LEVEL: Final = 25 / 255
+_LEVEL: Final = noise_level(25)
 
 
 def influence(network: nn.Module, channels: int, size: int) -> Tensor:
@@ -27,13 +31,13 @@ def influence(network: nn.Module, channels: int, size: int) -> Tensor:
         size: N, side of the image in pixels.
 
     Returns:
-        Absolute gradients, shape (N, N), summed over images of uniform noise and channels, in float64.
+        Absolute gradients of the mean of its channels, shape (N, N), summed over images of uniform noise and their
+        channels, in float64.
     """
     generator = torch.Generator().manual_seed(0)
-    x = torch.rand(_IMAGES, channels, size, size, generator=generator).requires_grad_()
-    added = network(x, torch.full((_IMAGES,), _LEVEL)) - x
-    (gradient,) = torch.autograd.grad(added[:, :, size // 2, size // 2].sum(), x)
-    return gradient.double().abs().sum(dim=(0, 1))
+    images, level = torch.rand(_IMAGES, channels, size, size, generator=generator), torch.full((_IMAGES,), _LEVEL)
+    gradients = pixel_gradients(lambda x: network(x, level) - x, images, (size // 2, size // 2))
+    return gradients.double().abs().sum(dim=(0, 1))
 
 
 def receptive_sides(influence: Tensor, shares: Sequence[float]) -> list[int]:

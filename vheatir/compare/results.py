@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vheatir.compare.curve import Curve, read_json, write_json
+from vheatir.benchmark.record_file import RecordFormat
+from vheatir.compare.curve import CompareError, Curve
 
-__all__ = ["FORMAT", "Comparison", "RunResult", "Spread", "read_comparison", "write_comparison"]
+__all__ = ["Comparison", "RunResult", "Spread", "read_comparison", "write_comparison"]
 
-FORMAT: Final = "vheatir-compare"
+_FILE: Final = RecordFormat("vheatir-compare", 1, "comparison file", "run it again", CompareError)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def write_comparison(path: Path, comparison: Comparison) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    write_json(path, FORMAT, asdict(comparison))
+    _FILE.write(path, asdict(comparison))
 
 
 def read_comparison(path: Path) -> Comparison:
@@ -90,7 +91,7 @@ def read_comparison(path: Path) -> Comparison:
     Raises:
         CompareError: if it is missing, no comparison file, or damaged.
     """
-    return read_json(path, FORMAT, _comparison, remedy="run it again")
+    return _FILE.read(path, _comparison)
 
 
 def _comparison(content: Mapping[str, Any]) -> Comparison:

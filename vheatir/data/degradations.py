@@ -6,13 +6,16 @@ Every function takes the generator that it draws from; there is no global random
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.color import full_to_studio_swing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "Degradation",
@@ -27,17 +30,19 @@ __all__ = [
 Image = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]
 Subsampling = Literal["420", "444"]
+#: one level, or a tensor of them
+Level = TypeVar("Level", float, "Tensor")
 
 _SAMPLING_FACTORS = {"420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
 _GRID = 8  # side of a JPEG block
 
 
-def noise_level(sigma: float) -> float:
+def noise_level(sigma: Level) -> Level:
     """The network's condition for noise of standard deviation ``sigma`` (8-bit units): σ/255."""
     return sigma / 255
 
 
-def jpeg_level(quality: float) -> float:
+def jpeg_level(quality: Level) -> Level:
     """The network's condition for a JPEG quality, 1 to 100: (100 - quality)/100."""
     return (100 - quality) / 100
 

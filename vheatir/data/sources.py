@@ -6,14 +6,15 @@ import tarfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vheatir.inference.paths import IMAGE_SUFFIXES
+
 __all__ = [
-    "IMAGE_SUFFIXES",
     "CachedSource",
     "FolderSource",
     "ImageSource",
@@ -23,8 +24,6 @@ __all__ = [
     "open_source",
     "read_name_list",
 ]
-
-IMAGE_SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 Image = NDArray[np.uint8]
 

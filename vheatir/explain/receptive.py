@@ -1,8 +1,9 @@
 """The effective receptive field: which input pixels a restored pixel depends on, and how much.
 
 Source: Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural Networks", NeurIPS 2016:
-the gradient of an output pixel by the input, averaged over inputs. What differs: squared gradients are averaged, since
-gradients of different sign would cancel.
+the gradient of an output pixel by the input, averaged over inputs. What differs: squared gradients are averaged. They
+do not cancel, as gradients of different sign would, and add up to an energy, so that their radii stand beside those of
+the heat that spreads (:mod:`vheatir.explain.spread`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from vheatir.explain.radii import Pixel, enclosed_energy, energy_radii
 
-__all__ = ["ReceptiveField", "gradient_energy", "receptive_field"]
+__all__ = ["ReceptiveField", "gradient_energy", "pixel_gradients", "receptive_field"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,24 @@ class ReceptiveField:
         return enclosed_energy(self.energy, (middle, middle))
 
 
+def pixel_gradients(restore: Callable[[Tensor], Tensor], images: Tensor, pixel: Pixel) -> Tensor:
+    """Gradients of a restored pixel, the mean of its channels, by every pixel of its image.
+
+    Args:
+        restore: maps images (B, C, H, W) to images of that shape, each by itself, and lets gradients pass.
+        images: shape (B, C, H, W).
+        pixel: row and column of the restored pixel, in every image.
+
+    Returns:
+        Shape of ``images``.
+    """
+    with torch.enable_grad():
+        images = images.detach().requires_grad_()
+        restored = restore(images)[..., pixel[0], pixel[1]].mean(dim=1).sum()
+        (gradients,) = torch.autograd.grad(restored, images)
+    return gradients
+
+
 def gradient_energy(restore: Callable[[Tensor], Tensor], image: Tensor, pixel: Pixel) -> Tensor:
     """Squared gradient of a restored pixel, the mean of its channels, by every pixel of the input.
 
@@ -49,11 +68,7 @@ def gradient_energy(restore: Callable[[Tensor], Tensor], image: Tensor, pixel: P
     Returns:
         The sum over the input's channels, shape (H, W), float64.
     """
-    with torch.enable_grad():
-        image = image.detach().requires_grad_()
-        restored = restore(image)[0, :, pixel[0], pixel[1]].mean()
-        (gradient,) = torch.autograd.grad(restored, image)
-    return gradient[0].double().square().sum(dim=0).cpu()
+    return pixel_gradients(restore, image, pixel)[0].double().square().sum(dim=0).cpu()
 
 
 def receptive_field(

@@ -22,7 +22,7 @@ __all__ = ["FileReport", "Settings", "Status", "restore_files", "write_report"]
 
 logger = logging.getLogger(__name__)
 
-Status = Literal["restored", "skipped", "failed", "planned"]
+Status = Literal["restored", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FileReport:
 
     Attributes:
         job: the file.
-        status: "restored", "skipped" (its result was there), "failed", or "planned" (in a dry run).
+        status: "restored", "skipped" (its result was there), or "failed".
         level: the level used, in words.
         value: the level used, of tasks that have one.
         width: pixels of the result.

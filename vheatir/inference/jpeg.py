@@ -13,6 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vheatir.data.jpeg_tables import LUMINANCE, scaled_table
+
 __all__ = [
     "FrameHeader",
     "frame_header",
@@ -24,19 +26,6 @@ __all__ = [
     "scaled_luminance_table",
 ]
 
-# ITU-T T.81, table K.1
-_LUMINANCE: Final = np.array(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ]
-)
 # order in which a DQT segment lists an 8x8 table (ITU-T T.81, figure A.6): along the anti-diagonals
 _ZIGZAG: Final = sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i // 8 + i % 8) % 2 else i % 8))
 
@@ -117,9 +106,7 @@ def scaled_luminance_table(quality: int) -> npt.NDArray[np.int64]:
     Example:
         ``scaled_luminance_table(50)`` is table K.1 itself; quality 75 halves it, 16 to 8 at DC.
     """
-    scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    table: npt.NDArray[np.int64] = np.clip((_LUMINANCE * scale + 50) // 100, 1, 255)
-    return table
+    return scaled_table(LUMINANCE, quality)
 
 
 def nearest_quality(table: npt.NDArray[np.integer[Any]]) -> int:

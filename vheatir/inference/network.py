@@ -141,7 +141,7 @@ class RestorationNetwork(nn.Module):
                     f"{name} is a number or has shape ({x.shape[0]},), one for each image, not {tuple(levels.shape)}."
                 )
             levels = levels.expand(x.shape[0])
-            columns.append(levels / 255.0 if name == "sigma" else (100.0 - levels) / 100.0)
+            columns.append(noise_level(levels) if name == "sigma" else jpeg_level(levels))
         return torch.stack(columns, dim=1)
 
 

@@ -24,10 +24,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: file names taken as images, lower case
-JPEG_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})
-LOSSLESS_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff", ".bmp", ".webp"})
-IMAGE_SUFFIXES: Final = JPEG_SUFFIXES | LOSSLESS_SUFFIXES
 #: formats that can be asked for; the first suffix is the one that results get, the others are left as they are
 FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "png": (".png",),
@@ -36,6 +32,10 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
     "tiff": (".tif", ".tiff"),
     "bmp": (".bmp",),
 }
+#: file names taken as images, lower case, here and in training data
+JPEG_SUFFIXES: Final = frozenset(FORMATS["jpeg"])
+IMAGE_SUFFIXES: Final = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+LOSSLESS_SUFFIXES: Final = IMAGE_SUFFIXES - JPEG_SUFFIXES
 
 
 class UsageError(ValueError):

@@ -16,7 +16,15 @@ from vheatir.ops.inplace import add_into
 from vheatir.ops.linear import Linear
 from vheatir.ops.operator import HeatConduction2d
 from vheatir.ops.spectrum import LowSpectrum, kept_frequencies
-from vheatir.ops.windows import extend_by_edges, merge_windows, split_windows, take_inner
+from vheatir.ops.windows import (
+    count_windows,
+    cut_windows,
+    extend_by_edges,
+    join_windows,
+    merge_windows,
+    split_windows,
+    take_inner,
+)
 
 __all__ = [
     "Conductivity",
@@ -26,6 +34,8 @@ __all__ = [
     "LowSpectrum",
     "TensorCache",
     "add_into",
+    "count_windows",
+    "cut_windows",
     "dct2",
     "dct_basis",
     "extend_by_edges",
@@ -34,6 +44,7 @@ __all__ = [
     "idct2",
     "in_chunks",
     "interpolate_spectrum",
+    "join_windows",
     "kept_frequencies",
     "log_spaced_conductivity",
     "merge_windows",

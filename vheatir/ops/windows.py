@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["extend_by_edges", "merge_windows", "split_windows", "take_inner"]
+__all__ = [
+    "count_windows",
+    "cut_windows",
+    "extend_by_edges",
+    "join_windows",
+    "merge_windows",
+    "split_windows",
+    "take_inner",
+]
 
 
 def split_windows(x: Tensor, window: int, shift: int) -> Tensor:
@@ -22,12 +30,10 @@ def split_windows(x: Tensor, window: int, shift: int) -> Tensor:
     Returns:
         Windows, shape (B * rows * columns, window, window, C), row-major within each map.
     """
-    batch, height, width, channels = x.shape
-    rows, columns = _count(height, window, shift), _count(width, window, shift)
+    rows, columns = (count_windows(length, window, shift) for length in x.shape[1:3])
     padded = extend_by_edges(x, 1, shift, rows * window)
     padded = extend_by_edges(padded, 2, shift, columns * window)
-    grid = padded.reshape(batch, rows, window, columns, window, channels)
-    return grid.transpose(2, 3).reshape(batch * rows * columns, window, window, channels)
+    return cut_windows(padded, rows, columns)
 
 
 def merge_windows(windows: Tensor, shift: int, height: int, width: int) -> Tensor:
@@ -42,11 +48,37 @@ def merge_windows(windows: Tensor, shift: int, height: int, width: int) -> Tenso
     Returns:
         The map, shape (B, H, W, C).
     """
-    window, channels = windows.shape[1], windows.shape[3]
-    rows, columns = _count(height, window, shift), _count(width, window, shift)
-    grid = windows.reshape(-1, rows, columns, window, window, channels).transpose(2, 3)
-    padded = grid.reshape(-1, rows * window, columns * window, channels)
+    rows, columns = (count_windows(length, windows.shape[1], shift) for length in (height, width))
+    padded = join_windows(windows, rows, columns)
     return take_inner(take_inner(padded, 1, shift, height), 2, shift, width)
+
+
+def cut_windows(x: Tensor, rows: int, columns: int) -> Tensor:
+    """Cut a map into whole windows.
+
+    Args:
+        x: shape (B, rows * M, columns * M, C).
+        rows: windows along the height.
+        columns: windows along the width.
+
+    Returns:
+        Windows, shape (B * rows * columns, M, M, C), row-major within each map.
+    """
+    batch, height, _, channels = x.shape
+    window = height // rows
+    grid = x.reshape(batch, rows, window, columns, window, channels)
+    return grid.transpose(2, 3).reshape(batch * rows * columns, window, window, channels)
+
+
+def join_windows(windows: Tensor, rows: int, columns: int) -> Tensor:
+    """Inverse of :func:`cut_windows`."""
+    window, channels = windows.shape[1], windows.shape[3]
+    grid = windows.reshape(-1, rows, columns, window, window, channels)
+    if torch.compiler.is_compiling():  # by indices: a reshape would bind an exported graph to its size
+        row = torch.arange(rows * window, device=windows.device)[:, None]
+        column = torch.arange(columns * window, device=windows.device)
+        return grid[:, row // window, column // window, row % window, column % window]
+    return grid.transpose(2, 3).reshape(-1, rows * window, columns * window, channels)
 
 
 def extend_by_edges(x: Tensor, axis: int, before: int, length: int) -> Tensor:
@@ -74,6 +106,6 @@ def take_inner(x: Tensor, axis: int, start: int, length: int) -> Tensor:
     return x.narrow(axis, start, length)
 
 
-def _count(length: int, window: int, shift: int) -> int:
-    """Windows along an axis."""
+def count_windows(length: int, window: int, shift: int = 0) -> int:
+    """Windows along an axis of ``length`` pixels, the first of which starts ``shift`` pixels before it."""
     return (length + shift + window - 1) // window

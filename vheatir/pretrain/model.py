@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vheatir.archs import network_arguments
 from vheatir.atomic import atomic_path
 from vheatir.basicsr_compat import MODEL_REGISTRY, get_root_logger
 from vheatir.models.restoration_model import RestorationModel
@@ -43,7 +44,7 @@ class QBHeatModel(RestorationModel):
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        backbone = {key: value for key, value in opt["network_g"].items() if key != "type"}
+        backbone = network_arguments(opt["network_g"])
         pretrain = opt["pretrain"]
         self._visible_weight = float(pretrain["visible_weight"])
         self._corner = 0

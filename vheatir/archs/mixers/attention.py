@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vheatir.archs.mixers.interface import TokenMixer
-from vheatir.ops import Linear, extend_by_edges, take_inner
+from vheatir.ops import Linear, count_windows, cut_windows, extend_by_edges, join_windows, take_inner
 
 __all__ = ["AttentionMixer", "default_heads"]
 
@@ -57,7 +57,7 @@ class AttentionMixer(TokenMixer):
         """u (B, H, W, C) -> (B, H, W, C)."""
         batch, height, width, _ = u.shape
         size = self.window
-        rows, columns = (height + size - 1) // size, (width + size - 1) // size
+        rows, columns = count_windows(height, size), count_windows(width, size)
         # a graph for every size always extends, by nothing where nothing is needed
         overhangs = torch.compiler.is_compiling() or (rows * size, columns * size) != (height, width)
         if overhangs:
@@ -65,8 +65,9 @@ class AttentionMixer(TokenMixer):
         regions = None
         if overhangs or self.shift > 0:
             regions = _regions((height, width), (rows, columns), size, self.shift, u.device)
-        mixed = self._attend(_cut(self._roll(u, -self.shift), size, rows, columns), regions, batch)
-        u = self._roll(_join(mixed, size, batch, rows, columns), self.shift)
+        windows = cut_windows(self._roll(u, -self.shift), rows, columns)
+        mixed = self._attend(windows.flatten(1, 2), regions, batch).view(windows.shape)
+        u = self._roll(join_windows(mixed, rows, columns), self.shift)
         return take_inner(take_inner(u, 1, 0, height), 2, 0, width) if overhangs else u
 
     def _attend(self, tokens: Tensor, regions: Tensor | None, batch: int) -> Tensor:
@@ -91,24 +92,6 @@ def default_heads(dim: int) -> int:
     if dim % _HEADS == 0:
         return _HEADS
     return max(heads for heads in range(1, _MOST_HEADS + 1) if dim % heads == 0)
-
-
-def _cut(u: Tensor, size: int, rows: int, columns: int) -> Tensor:
-    """Cut whole windows: u (B, rows * size, columns * size, C) -> (B * rows * columns, size * size, C), row-major."""
-    batch, _, _, channels = u.shape
-    grid = u.reshape(batch, rows, size, columns, size, channels)
-    return grid.transpose(2, 3).reshape(batch * rows * columns, size * size, channels)
-
-
-def _join(tokens: Tensor, size: int, batch: int, rows: int, columns: int) -> Tensor:
-    """Inverse of :func:`_cut`."""
-    channels = tokens.shape[-1]
-    grid = tokens.view(batch, rows, columns, size, size, channels)
-    if torch.compiler.is_compiling():  # by indices: a reshape would bind an exported graph to its size
-        row = torch.arange(rows * size, device=tokens.device)[:, None]
-        column = torch.arange(columns * size, device=tokens.device)
-        return grid[:, row // size, column // size, row % size, column % size]
-    return grid.transpose(2, 3).reshape(batch, rows * size, columns * size, channels)
 
 
 def _offsets(window: int) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from vheatir.archs.mixers.attention import AttentionMixer, default_heads
 from vheatir.archs.mixers.hcnet import HcNetMixer, StepKind
@@ -11,9 +12,14 @@ from vheatir.archs.mixers.heat import HeatMixer
 from vheatir.archs.mixers.identity import IdentityMixer
 from vheatir.archs.mixers.interface import TokenMixer
 
-__all__ = ["MixerName", "MixerOptions", "make_mixer"]
+__all__ = ["MIXERS", "MixerName", "MixerOptions", "make_mixer"]
 
 MixerName = Literal["heat", "attention", "hcnet", "identity"]
+
+#: every mixer by its name
+MIXERS: Final[Mapping[str, type[TokenMixer]]] = {
+    kind.name: kind for kind in (HeatMixer, AttentionMixer, HcNetMixer, IdentityMixer)
+}
 
 #: side of SwinIR's windows in denoising
 _ATTENTION_WINDOW = 8
@@ -42,7 +48,7 @@ class MixerOptions:
     @property
     def reads_frequencies(self) -> bool:
         """Whether the mixer takes frequency value embeddings."""
-        return self.mixer == HeatMixer.name
+        return MIXERS[self.mixer].reads_frequencies
 
 
 def make_mixer(dim: int, options: MixerOptions, *, shifted: bool) -> TokenMixer:

@@ -9,8 +9,7 @@ from typing import Final
 
 import torch
 
-from vheatir.archs.complexity import count_parameters
-from vheatir.benchmark.cost.counting import count_multiply_adds
+from vheatir.archs.complexity import count_multiply_adds, count_parameters
 from vheatir.benchmark.cost.process import ProcessCost, run_process
 from vheatir.benchmark.cost.reference import CostError
 from vheatir.benchmark.cost.report import Cell

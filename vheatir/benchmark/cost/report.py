@@ -7,19 +7,18 @@ files), ``cells`` (one competitor at one size each, the fields of :class:`Cell`)
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from vheatir.atomic import atomic_path
 from vheatir.benchmark.cost.timing import Ratio, Timing, compare
 from vheatir.benchmark.environment import Environment
+from vheatir.benchmark.record_file import RecordFormat
 
 __all__ = [
-    "SPEED_FORMAT",
+    "SPEED_FILE",
     "Cell",
     "FolderRun",
     "SpeedFileError",
@@ -28,9 +27,6 @@ __all__ = [
     "read_speed",
     "write_speed",
 ]
-
-SPEED_FORMAT: Final = "vheatir-speed"
-_FORMAT_VERSION: Final = 1
 
 #: ours and what it is compared with, by the names of rows
 RATIOS: Final = (
@@ -51,6 +47,9 @@ _EMPTY: Final = "–"
 
 class SpeedFileError(ValueError):
     """A speed file that cannot be used; the message names the file and the remedy."""
+
+
+SPEED_FILE: Final = RecordFormat("vheatir-speed", 1, "speed file", "measure again", SpeedFileError)
 
 
 @dataclass(frozen=True)
@@ -130,9 +129,7 @@ def write_speed(path: Path, report: SpeedReport) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    content = {"format": SPEED_FORMAT, "format_version": _FORMAT_VERSION, **asdict(report)}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", "utf-8")
+    SPEED_FILE.write(path, asdict(report))
 
 
 def read_speed(path: Path) -> SpeedReport:
@@ -141,22 +138,7 @@ def read_speed(path: Path) -> SpeedReport:
     Raises:
         SpeedFileError: if it is missing, no speed file, or damaged.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise SpeedFileError(f"{path} cannot be read as a speed file ({error}); measure again.") from error
-    if not isinstance(content, dict) or content.get("format") != SPEED_FORMAT:
-        raise SpeedFileError(f"{path} is not a speed file of vheatir.benchmark; give another.")
-    if content.get("format_version") != _FORMAT_VERSION:
-        raise SpeedFileError(f"{path} has another version than {_FORMAT_VERSION}; measure again.")
-    try:
-        return SpeedReport(
-            environment=Environment(**content["environment"]),
-            cells=[_cell(entry) for entry in content["cells"]],
-            folder=None if content["folder"] is None else _folder_run(content["folder"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise SpeedFileError(f"{path} is damaged ({type(error).__name__}: {error}); measure again.") from error
+    return SPEED_FILE.read(path, _report)
 
 
 def markdown(report: SpeedReport) -> str:
@@ -301,13 +283,21 @@ def _ratio(ratio: Ratio | None) -> str:
     return median if low == high == median else f"{median} ({low} – {high})"
 
 
+def _report(content: Mapping[str, Any]) -> SpeedReport:
+    return SpeedReport(
+        environment=Environment(**content["environment"]),
+        cells=[_cell(entry) for entry in content["cells"]],
+        folder=None if content["folder"] is None else _folder_run(content["folder"]),
+    )
+
+
 def _cell(entry: Mapping[str, Any]) -> Cell:
     timings = {name: _timing(entry[name]) for name in ("call", "process")}
     return Cell(**{**entry, **timings})
 
 
 def _timing(entry: Mapping[str, Any] | None) -> Timing | None:
-    return None if entry is None else Timing(tuple(entry["seconds"]), entry["cold"])
+    return None if entry is None else Timing.from_json(entry)
 
 
 def _folder_run(entry: Mapping[str, Any]) -> FolderRun:

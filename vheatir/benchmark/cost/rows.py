@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from vheatir.archs import VHeatIR, configuration
 from vheatir.archs.mixers import MixerName
 from vheatir.benchmark.cost.reference import DenseHeat, Heat, SwinIR, swinir_class
+from vheatir.benchmark.cost.row_list import ROW_FACTS, RowFacts
+from vheatir.data.degradations import noise_level
 from vheatir.inference.restorer import Restorer
 
 __all__ = ["CHANNELS", "ROWS", "HeatRow", "NetworkRow", "RestorerRow", "Row"]
@@ -55,7 +57,7 @@ class NetworkRow:
         network = self.make().eval().requires_grad_(False).to(device)
         if not self.is_swinir:  # each is run as its own users run it
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        image, level = _image(size).to(device), torch.tensor([SIGMA / 255], device=device)
+        image, level = _image(size).to(device), torch.tensor([noise_level(SIGMA)], device=device)
 
         @torch.inference_mode()
         def call() -> Tensor:
@@ -131,19 +133,18 @@ def _swinir(embed_dim: int, depths: tuple[int, ...]) -> Callable[[], nn.Module]:
     return lambda: SwinIR(in_chans=CHANNELS, embed_dim=embed_dim, depths=depths)
 
 
+def _row(facts: RowFacts) -> Row:
+    if facts.kind == "ours":
+        return NetworkRow(facts.title, _ours(**facts.options))
+    if facts.kind == "swinir":
+        return NetworkRow(facts.title, _swinir(**facts.options), is_swinir=True)
+    if facts.kind == "restorer":
+        return RestorerRow(facts.title)
+    return HeatRow(facts.title, **facts.options)
+
+
 #: by the name on the command line
-ROWS: Final[Mapping[str, Row]] = {
-    "fast": NetworkRow("vHeatIR `fast`", _ours("fast")),
-    "restorer": RestorerRow("vHeatIR `fast` in default tiles"),
-    "light": NetworkRow("vHeatIR `light`", _ours("light")),
-    "paper": NetworkRow("vHeatIR `paper`", _ours("paper")),
-    "swinir-light": NetworkRow("SwinIR lightweight (60, 4 x 6)", _swinir(60, (6, 6, 6, 6)), is_swinir=True),
-    "swin-fast": NetworkRow("vHeatIR `fast` with window attention", _ours("fast", "attention")),
-    "swinir": NetworkRow("SwinIR (180, 6 x 6)", _swinir(180, (6, 6, 6, 6, 6, 6)), is_swinir=True),
-    "heat": HeatRow("heat operator (60 channels)", products="ours"),
-    "heat-dense": HeatRow("dense products as published (60 channels)", products="convolution"),
-    "heat-matmul": HeatRow("dense products by torch.matmul (60 channels)", products="matmul"),
-}
+ROWS: Final[Mapping[str, Row]] = {name: _row(facts) for name, facts in ROW_FACTS.items()}
 
 
 def _image(size: int) -> Tensor:

@@ -11,25 +11,16 @@ from typing import Final
 
 from vheatir.benchmark.cli import run_command
 from vheatir.benchmark.cost.report import Cell, SpeedReport, markdown, read_speed, write_speed
+from vheatir.benchmark.cost.row_list import DEFAULT_NAMES, ROW_NAMES, rows_help
 from vheatir.inference.paths import UsageError
 
-__all__ = ["ROW_NAMES", "build_parser", "check_measuring", "main"]
+__all__ = ["build_parser", "check_measuring", "main"]
 
-#: what can be measured; :data:`vheatir.benchmark.cost.rows.ROWS` without its imports
-ROW_NAMES: Final = (
-    "fast", "restorer", "light", "paper", "swinir-light", "swin-fast", "swinir", "heat", "heat-dense", "heat-matmul",
-)  # fmt: skip
-_DEFAULT_ROWS: Final = tuple(name for name in ROW_NAMES if name not in ("paper", "swinir", "heat-matmul"))
 _DEFAULT_SIZES: Final = (64, 128, 256, 512, 768, 1024, 2048)
 
-_EPILOG: Final = """\
+_EPILOG: Final = f"""\
 rows:
-  fast, light, paper       our configurations, whole image in one pass
-  restorer                 the bundled `fast` weights as vheatir.restore runs them: 8-bit image, default tiles
-  swinir-light, swinir     BasicSR's SwinIR at the size of light and of paper, padded to whole windows
-  swin-fast                fast with shifted-window attention in place of heat (mixer: attention)
-  heat, heat-dense         the lone operator (60 channels, float32), and its dense products as published
-  heat-matmul              the same dense products by torch.matmul
+{rows_help()}
 
 Every row is measured in turns with the others: within this process, and as whole processes, which also give the peak
 memory. Ratios are taken round by round. Sizes ascend; a row that would exceed --limit or the free memory is skipped,
@@ -49,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=_DEFAULT_SIZES, help="sides of the images in pixels")
-    parser.add_argument("--rows", nargs="+", default=_DEFAULT_ROWS, choices=ROW_NAMES, metavar="ROW", help="see below")
+    parser.add_argument("--rows", nargs="+", default=DEFAULT_NAMES, choices=ROW_NAMES, metavar="ROW", help="see below")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each call (default: 5)")
     parser.add_argument("--processes", type=int, default=3, help="measurements of each whole process (default: 3)")
     parser.add_argument(

@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["Ratio", "Timing", "compare", "time_interleaved"]
 
@@ -22,6 +23,11 @@ class Timing:
 
     seconds: tuple[float | None, ...]
     cold: bool = False
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Timing:
+        """Rebuild what ``dataclasses.asdict`` made of it, and JSON of that."""
+        return cls(tuple(entry["seconds"]), entry["cold"])
 
     @property
     def median(self) -> float:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vheatir.atomic import atomic_path
 from vheatir.benchmark.cost.report import SpeedFileError
 from vheatir.benchmark.cost.timing import Timing, compare
 from vheatir.benchmark.environment import Environment
+from vheatir.benchmark.record_file import RecordFormat
 
-__all__ = ["TRAIN_SPEED_FORMAT", "TrainSpeedReport", "markdown", "read_train_speed", "write_train_speed"]
+__all__ = ["TRAIN_SPEED_FILE", "TrainSpeedReport", "markdown", "read_train_speed", "write_train_speed"]
 
-TRAIN_SPEED_FORMAT: Final = "vheatir-train-speed"
-_FORMAT_VERSION: Final = 2
+TRAIN_SPEED_FILE: Final = RecordFormat(
+    "vheatir-train-speed", 2, "file of training speed", "measure again", SpeedFileError
+)
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,12 @@ def markdown(report: TrainSpeedReport) -> str:
 
 
 def write_train_speed(path: Path, report: TrainSpeedReport) -> None:
-    """Write a report as JSON, under a temporary name first."""
-    content = {"format": TRAIN_SPEED_FORMAT, "format_version": _FORMAT_VERSION} | asdict(report)
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    """Write a report as JSON, atomically.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    TRAIN_SPEED_FILE.write(path, asdict(report))
 
 
 def read_train_speed(path: Path) -> TrainSpeedReport:
@@ -81,17 +83,14 @@ def read_train_speed(path: Path) -> TrainSpeedReport:
     Raises:
         SpeedFileError: if it is missing, no such file, or damaged.
     """
-    try:
-        content: Any = json.loads(path.read_text("utf-8"))
-        known = content.pop("format"), content.pop("format_version")
-        if known != (TRAIN_SPEED_FORMAT, _FORMAT_VERSION):
-            raise SpeedFileError(f"{path} is no file of training speed of version {_FORMAT_VERSION}; measure again.")
-        content["environment"] = Environment(**content["environment"])
-        content["timings"] = {
-            name: Timing(tuple(timing["seconds"]), timing["cold"]) for name, timing in content["timings"].items()
+    return TRAIN_SPEED_FILE.read(path, _report)
+
+
+def _report(content: Mapping[str, Any]) -> TrainSpeedReport:
+    return TrainSpeedReport(
+        **{
+            **content,
+            "environment": Environment(**content["environment"]),
+            "timings": {name: Timing.from_json(timing) for name, timing in content["timings"].items()},
         }
-        return TrainSpeedReport(**content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, SpeedFileError):
-            raise
-        raise SpeedFileError(f"{path} cannot be read as a file of training speed ({error}); measure again.") from error
+    )

@@ -6,17 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from vheatir.benchmark.cli import run_command
+from vheatir.benchmark.cost.row_list import NETWORK_NAMES
 from vheatir.benchmark.cost.speed import check_measuring
 from vheatir.benchmark.cost.train_report import TrainSpeedReport, markdown, write_train_speed
 from vheatir.inference.paths import UsageError
 
-__all__ = ["NETWORK_NAMES", "build_parser", "main"]
-
-#: what can be trained; rows of the speed command
-NETWORK_NAMES: Final = ("fast", "light", "paper", "swinir-light", "swin-fast", "swinir")
+__all__ = ["build_parser", "main"]
 
 
 def build_parser() -> argparse.ArgumentParser:

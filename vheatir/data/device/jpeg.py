@@ -3,7 +3,7 @@
 Only what changes pixels is computed: colour conversion, chroma subsampling, the cosine transform of 8 x 8 blocks,
 quantisation, and the way back. Entropy coding loses nothing and is left out.
 
-Sources: ITU-T T.81 (the transform, the example tables of Annex K); JFIF 1.02 (colour); libjpeg's documented choices:
+Sources: ITU-T T.81 (the transform); JFIF 1.02 (colour); libjpeg's documented choices:
 its quality scale, 16-bit fixed-point colour, subsampling that rounds up and down in turn, "fancy" upsampling by a
 triangle filter.
 """
@@ -14,8 +14,11 @@ import math
 from functools import cache
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from vheatir.data.jpeg_tables import CHROMINANCE, LUMINANCE, scaled_table
 
 __all__ = ["compress_jpeg", "quantization_tables"]
 
@@ -24,25 +27,6 @@ _BLOCK: Final = 8
 # fractional bits of libjpeg's integer transform: of its constants, and of what its first pass hands on
 _CONST_BITS: Final = 13
 _PASS_BITS: Final = 2
-
-# ITU-T T.81, tables K.1 and K.2
-_LUMINANCE: Final = (
-    (16, 11, 10, 16, 24, 40, 51, 61),
-    (12, 12, 14, 19, 26, 58, 60, 55),
-    (14, 13, 16, 24, 40, 57, 69, 56),
-    (14, 17, 22, 29, 51, 87, 80, 62),
-    (18, 22, 37, 56, 68, 109, 103, 77),
-    (24, 35, 55, 64, 81, 104, 113, 92),
-    (49, 64, 78, 87, 103, 121, 120, 101),
-    (72, 92, 95, 98, 112, 100, 103, 99),
-)
-_CHROMINANCE: Final = (
-    (17, 18, 24, 47, 99, 99, 99, 99),
-    (18, 21, 26, 66, 99, 99, 99, 99),
-    (24, 26, 56, 99, 99, 99, 99, 99),
-    (47, 66, 99, 99, 99, 99, 99, 99),
-    *((99,) * 8,) * 4,
-)
 
 
 def compress_jpeg(images: Tensor, quality: Tensor, subsampled: Tensor | None = None) -> Tensor:
@@ -75,13 +59,15 @@ def quantization_tables(quality: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         For luminance and for chrominance: int32, shape (B, 8, 8), 1 to 255.
     """
-    quality = quality.int()
-    percent = torch.where(quality < 50, 5000 // quality.clamp(max=50), 200 - 2 * quality)[:, None, None]
-    luminance, chrominance = (
-        ((torch.tensor(table, dtype=torch.int32, device=quality.device) * percent + 50) // 100).clamp(1, 255)
-        for table in (_LUMINANCE, _CHROMINANCE)
-    )
+    luminance, chrominance = _tables_of_all_qualities(quality.device)[:, quality.long() - 1]
     return luminance, chrominance
+
+
+@cache
+def _tables_of_all_qualities(device: torch.device) -> Tensor:
+    """Both tables at quality 1, 2, ... 100: int32, (2, 100, 8, 8). To look one up keeps no GPU waiting."""
+    tables = [[scaled_table(table, quality) for quality in range(1, 101)] for table in (LUMINANCE, CHROMINANCE)]
+    return torch.from_numpy(np.array(tables, dtype=np.int32)).to(device)
 
 
 def _round_trip_chroma(chroma: Tensor, tables: Tensor, subsampled: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vheatir.atomic import atomic_path
 from vheatir.data.sources import FolderSource
+from vheatir.inference.paths import JPEG_SUFFIXES
 
 __all__ = ["LOSSLESS", "Packed", "pack_images"]
 
@@ -25,7 +26,6 @@ LOSSLESS: Final = 101
 _QUALITIES: Final = (LOSSLESS, 98, 97, 96, 95, 94, 93, 92, 91, 90)
 
 _TAR_BLOCK: Final = 512
-_JPEG_SUFFIXES: Final = frozenset({".jpg", ".jpeg"})
 
 Image = NDArray[np.uint8]
 
@@ -101,7 +101,7 @@ class _File:
         self.path = path
         self.is_validation = is_validation
         self.is_halved = not is_validation and self._megapixels() > halve_above
-        self.is_verbatim = is_validation or (not self.is_halved and path.suffix.lower() in _JPEG_SUFFIXES)
+        self.is_verbatim = is_validation or (not self.is_halved and path.suffix.lower() in JPEG_SUFFIXES)
 
     def encode(self, quality: int) -> bytes:
         pixels = self._pixels()
