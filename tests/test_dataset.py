@@ -305,3 +305,71 @@ def _list(folder: Path, *names: str) -> Path:
     path = folder / "names.txt"
     path.write_text("\n".join(names))
     return path
+
+
+# Networks of two levels
+
+PARTS = [
+    {"type": "noise", "share": 1, "sigma": [10, 30]},
+    {"type": "camera", "share": 1},
+    {"type": "noise_jpeg", "share": 1, "sigma": [10, 10], "quality": [30, 90], "double": 0.5, "grid_phase": True},
+]
+
+
+def test_items_of_a_mixture(folder: Path) -> None:
+    mixture = {"type": "mixture", "gray": 0.5, "withheld": 0.5, "parts": PARTS}
+    items = dataset(folder, in_chans=3, degradation=mixture)
+    for number in range(12):
+        item, again = items[number], items[number]
+        assert item["lq"].shape == item["gt"].shape == (3, 16, 16)
+        assert item["level"].shape == (2,)
+        assert item["truth"].shape == (2, 2, 2)
+        told = item["level"] >= 0
+        torch.testing.assert_close(item["truth"].mean(dim=(1, 2))[told], item["level"][told])
+        assert {tensor.dtype for tensor in item.values() if isinstance(tensor, torch.Tensor)} == {torch.float32}
+        assert all(torch.equal(item[key], again[key]) for key in ("lq", "gt", "level", "truth"))
+    grays = sum(bool((items[number]["gt"][1:] == items[number]["gt"][:1]).all()) for number in range(60))
+    assert 20 < grays < 60  # half of the crops, and those of a gray photo
+
+
+@pytest.mark.parametrize(
+    ("degradation", "tell", "level"),
+    [
+        ({"type": "noise", "sigma": 51}, "all", [0.2, 0.0]),
+        ({"type": "jpeg", "quality": 40}, "all", [0.0, 0.6]),
+        ({"type": "jpeg", "quality": 40}, "none", [-1.0, -1.0]),
+    ],
+)
+def test_validation_tells_both_levels_or_none(
+    folder: Path, degradation: dict[str, Any], tell: str, level: list[float]
+) -> None:
+    item = dataset(folder, "val", in_chans=3, degradation=degradation, tell=tell)[0]
+    torch.testing.assert_close(item["level"], torch.tensor(level))
+    untold = dataset(folder, "val", in_chans=3, degradation=degradation)[0]
+    assert untold["level"].shape == ()
+    assert torch.equal(item["lq"], untold["lq"])
+
+
+def test_gray_validation_of_a_colour_network_is_the_benchmarks(folder: Path) -> None:
+    options: dict[str, Any] = {"degradation": {"type": "jpeg", "quality": 20}}
+    three = dataset(folder, "val", in_chans=3, gray=True, **options)[0]
+    one = dataset(folder, "val", in_chans=1, **options)[0]
+    for key in ("lq", "gt"):
+        assert torch.equal(three[key], one[key].expand(3, -1, -1))
+
+
+def test_the_middle_of_a_validation_image(folder: Path) -> None:
+    whole, middle = dataset(folder, "val")[0], dataset(folder, "val", crop=64)[0]
+    height, width = whole["gt"].shape[1:]
+    top, left = (height - 64) // 2, (width - 64) // 2
+    assert torch.equal(middle["gt"], whole["gt"][:, top : top + 64, left : left + 64])
+    assert middle["lq"].shape == (1, 64, 64)
+
+
+def test_validation_photographs_are_the_same_every_time(folder: Path) -> None:
+    items = dataset(folder, "val", in_chans=3, degradation={"type": "camera"}, crop=48, tell="none")
+    one, again, other = items[0], items[0], items[2]
+    assert torch.equal(one["lq"], again["lq"])
+    assert one["lq"].shape == one["gt"].shape == (3, 48, 48)
+    assert not torch.equal(one["lq"], one["gt"])
+    assert one["level"].tolist() == other["level"].tolist() == [-1.0, -1.0]
