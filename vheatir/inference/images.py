@@ -1,14 +1,12 @@
 """Image files in and out: RGB arrays, their metadata, and a clear sentence for what cannot be read.
 
-OpenCV's codecs, which keep 16 bits; Pillow's for the colour models that OpenCV does not know (CMYK, gray with alpha in
-a TIFF).
+OpenCV's codecs, which keep 16 bits; Pillow's for CMYK; for TIFF, see :mod:`vheatir.inference.tiff_pixels`.
 """
 
 from __future__ import annotations
 
 import io
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +17,6 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageCms
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
 from vheatir.atomic import atomic_path
 from vheatir.inference.headers import is_gray_png, stored_size
@@ -31,7 +28,8 @@ from vheatir.inference.metadata import (
     with_upright_tag,
 )
 from vheatir.inference.paths import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
-from vheatir.inference.tiff import encode_gray_alpha_tiff, exif_of_tiff, with_metadata
+from vheatir.inference.tiff import encode_gray_alpha_tiff, exif_of_tiff, icc_of_tiff, is_tiff, with_metadata
+from vheatir.inference.tiff_pixels import TiffError, read_layout, read_pixels
 
 __all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "read_image", "write_image"]
 
@@ -41,10 +39,7 @@ Array = npt.NDArray[Any]
 MAX_MEGAPIXELS: Final = 500.0
 
 _SIXTEEN_BIT_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff"})
-# PhotometricInterpretation of a TIFF
-_PHOTOMETRIC, _SAMPLES_PER_PIXEL = 262, 277
-_GRAY_PHOTOMETRICS: Final = (0, 1)
-_SEPARATED, _LAB_PHOTOMETRICS = 5, (8, 9, 10)
+_CMYK_NOTE: Final = "converted from CMYK to sRGB"
 
 
 class ImageError(ValueError):
@@ -98,11 +93,11 @@ def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
     data = _read_bytes(path)
     _refuse_unsupported(path, data)
     _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
-    if _is_tiff(data):
+    if is_tiff(data):
         return _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS)
     frame = frame_header(data) if is_jpeg(data) else None
     if frame is not None and frame.components == 4:
-        return replace(_with_pillow(path, lambda: JpegImageFile(io.BytesIO(data))), jpeg_quality=_quality(data))
+        return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
     image = _with_opencv(path, data)
     if is_gray_png(data) and image.pixels.ndim == 3:
         image = replace(image, pixels=np.ascontiguousarray(image.pixels[..., 0]))  # expanded because of its alpha
@@ -160,22 +155,22 @@ def _refuse_bomb(path: Path, size: tuple[int, int] | None, limit: float) -> None
 
 
 def _read_tiff(path: Path, data: bytes, max_megapixels: float) -> Image:
-    def opened() -> TiffImageFile:
-        return TiffImageFile(io.BytesIO(data))
-
     try:
-        header = opened()
-    except Exception:  # noqa: BLE001  # whatever Pillow cannot open, OpenCV may read
-        return _with_opencv(path, data)
-    if header.n_frames > 1:
-        raise ImageError(f"{path} has several pages; split it into single images first.")
-    _refuse_bomb(path, header.size, max_megapixels)
-    photometric, samples = header.tag_v2.get(_PHOTOMETRIC), header.tag_v2.get(_SAMPLES_PER_PIXEL, 1)
-    if photometric in _LAB_PHOTOMETRICS:
-        raise ImageError(f"{path} holds Lab colours; save it as gray, RGB or RGBA first.")
-    if photometric == _SEPARATED or (photometric in _GRAY_PHOTOMETRICS and samples == 2):
-        return replace(_with_pillow(path, opened), exif=exif_of_tiff(data))
-    return replace(_with_opencv(path, data), icc=header.info.get("icc_profile"), exif=exif_of_tiff(data))
+        layout = read_layout(data)
+        _refuse_bomb(path, (layout.width, layout.height), max_megapixels)
+        stored = read_pixels(data, layout)
+    except TiffError as error:
+        raise ImageError(f"{path} {error}") from error
+    image = Image(stored.pixels, stored.alpha, exif=exif_of_tiff(data), icc=icc_of_tiff(data), note=stored.note)
+    return _from_cmyk(image) if stored.pixels.ndim == 3 and stored.pixels.shape[2] == 4 else image
+
+
+def _from_cmyk(image: Image) -> Image:
+    inks = PillowImage.fromarray(image.pixels, mode="CMYK")
+    if image.icc:
+        inks.info["icc_profile"] = image.icc
+    notes = [note for note in (image.note, _CMYK_NOTE) if note]
+    return replace(image, pixels=np.asarray(_cmyk_to_rgb(inks)), icc=None, note=", ".join(notes))
 
 
 def _with_opencv(path: Path, data: bytes) -> Image:
@@ -199,19 +194,14 @@ def _with_opencv(path: Path, data: bytes) -> Image:
     )
 
 
-def _with_pillow(path: Path, opened: Callable[[], PillowImage.Image]) -> Image:
-    """Decode CMYK or YCCK, or gray with alpha, of 8 bits."""
+def _cmyk_jpeg(path: Path, data: bytes) -> Image:
+    """Decode CMYK or YCCK."""
     try:
-        image = opened()
+        image = JpegImageFile(io.BytesIO(data))
         image.load()
-        if image.mode == "LA":
-            gray, alpha = (np.asarray(plane) for plane in image.split())
-            return Image(gray, alpha, icc=image.info.get("icc_profile"))
-        if image.mode == "CMYK":
-            return Image(np.asarray(_cmyk_to_rgb(image)), exif=_pillow_exif(image), note="converted from CMYK to sRGB")
+        return Image(np.asarray(_cmyk_to_rgb(image)), exif=_pillow_exif(image), note=_CMYK_NOTE)
     except Exception as error:  # whatever Pillow's decoders raise on damaged data
         raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
-    raise ImageError(f"{path} has pixels of mode {image.mode}; save it as gray, RGB or RGBA of 8 or 16 bits first.")
 
 
 def _cmyk_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
@@ -239,10 +229,6 @@ def _quality(data: bytes) -> int | None:
         return jpeg_quality(data)
     except ValueError:  # decodable without tables of the usual kind: then the caller has to ask for the quality
         return None
-
-
-def _is_tiff(data: bytes) -> bool:
-    return data.startswith((b"II*\0", b"MM\0*"))
 
 
 def _is_animated(data: bytes) -> bool:
@@ -288,7 +274,9 @@ def _encode_tiff(image: Image) -> bytes | None:
         if not well:
             return None
         plain = encoded.tobytes()
-    return with_metadata(plain, exif=image.exif, icc=image.icc) if image.exif or image.icc else plain
+    if image.alpha is None and not image.exif and not image.icc:
+        return plain
+    return with_metadata(plain, exif=image.exif, icc=image.icc, has_alpha=image.alpha is not None)
 
 
 def _to_bgr(image: Image) -> Array:
