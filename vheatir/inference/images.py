@@ -20,7 +20,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from vheatir.atomic import atomic_path
 from vheatir.inference.headers import is_gray_png, stored_size
-from vheatir.inference.jpeg import frame_header, is_complete, is_jpeg, jpeg_quality
+from vheatir.inference.jpeg import frame_header, is_jpeg, jpeg_quality, tidied
+from vheatir.inference.jpeg_damage import jpeg_damage
 from vheatir.inference.metadata import (
     encode_gray_alpha_png,
     orientation,
@@ -86,17 +87,22 @@ def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
         path: the file.
         max_megapixels: refuse larger images before they are decoded; None means 500.
 
+    A JPEG is looked at for damage that decoders pass over, see :mod:`vheatir.inference.jpeg_damage`; junk before it,
+    between its segments or behind it does no harm.
+
     Raises:
         ImageError: if it cannot be opened, is damaged or animated, has several pages, is too large, or a type of
             pixel that is not supported.
     """
     data = _read_bytes(path)
+    data = tidied(data) or data
     _refuse_unsupported(path, data)
     _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
     if is_tiff(data):
         return _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS)
+    _refuse_damaged_jpeg(path, data)
     frame = frame_header(data) if is_jpeg(data) else None
-    if frame is not None and frame.components == 4:
+    if frame is not None and len(frame.components) == 4:
         return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
     image = _with_opencv(path, data)
     if is_gray_png(data) and image.pixels.ndim == 3:
@@ -142,8 +148,12 @@ def _refuse_unsupported(path: Path, data: bytes) -> None:
         raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
     if _is_animated(data):
         raise ImageError(f"{path} is animated; extract its frames as single images first.")
-    if is_jpeg(data) and not is_complete(data):
-        raise ImageError(f"{path} is cut short: its JPEG data do not reach their end; copy it again.")
+
+
+def _refuse_damaged_jpeg(path: Path, data: bytes) -> None:
+    damage = jpeg_damage(data) if is_jpeg(data) else None
+    if damage is not None:
+        raise ImageError(f"{path} {damage}; copy it again, or, if there is no better copy, save it anew as PNG.")
 
 
 def _refuse_bomb(path: Path, size: tuple[int, int] | None, limit: float) -> None:

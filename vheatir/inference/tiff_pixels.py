@@ -20,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image as Picture
 from PIL.TiffImagePlugin import TiffImageFile
 
+from vheatir.inference.jpeg_damage import jpeg_damage
 from vheatir.inference.metadata import turned_upright
 from vheatir.inference.tiff import directory_of, jpeg_tables, page_count, with_directory
 
@@ -156,6 +157,8 @@ def read_pixels(data: bytes, layout: TiffLayout) -> TiffPixels:
     Raises:
         TiffError: if its data are damaged.
     """
+    if layout.compression == _JPEG:
+        _refuse_damaged_jpegs(data, layout)
     try:
         samples = _samples(data, layout)
     except TiffError:
@@ -164,6 +167,19 @@ def read_pixels(data: bytes, layout: TiffLayout) -> TiffPixels:
         raise TiffError(f"cannot be decoded, it is damaged ({error}); copy it again.") from error
     samples = turned_upright(samples, _bounded(layout.fields.get(_ORIENTATION, (1,))[0]))
     return _interpreted(samples, layout)
+
+
+def _refuse_damaged_jpegs(data: bytes, layout: TiffLayout) -> None:
+    """libjpeg fills up what is missing in strips and tiles too."""
+    tables = jpeg_tables(data)
+    is_tiled = _TILE_OFFSETS in layout.fields
+    offsets = layout.fields.get(_TILE_OFFSETS if is_tiled else _OFFSETS, ())
+    counts = layout.fields.get(_TILE_COUNTS if is_tiled else _COUNTS, ())
+    for offset, count in zip(offsets, counts, strict=False):
+        strip = data[offset : offset + count]
+        damage = jpeg_damage(strip if tables is None else tables[:-2] + strip[2:])  # one SOI, and no EOI between
+        if damage is not None:
+            raise TiffError(f"{damage}; copy it again.")
 
 
 def _bounded(orientation: int) -> int:
