@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from PIL import Image as PillowImage
-from PIL import ImageOps, features
+from PIL import ImageCms, ImageOps, features
 
 from vheatir.inference.images import Image, ImageError, read_image, write_image
 from vheatir.inference.tiff import with_directory
@@ -29,6 +29,7 @@ PACKINGS: list[dict[str, Any]] = [
         (None, (16, 32)), ((None, None), ("zlib", None), ("zlib", True)), "<>"
     )
 ]
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 STRAIGHT, MULTIPLIED, UNTOLD = 2, 1, 0
 
 
@@ -125,11 +126,11 @@ def test_a_tiff_is_turned_upright(tmp_path: Path, how: int, compression: str) ->
 @pytest.mark.parametrize("order", "<>")
 def test_big_tiffs_are_read_with_their_metadata(tmp_path: Path, order: Any) -> None:
     path, stored = tmp_path / "a.tif", noise(HEIGHT, WIDTH, 3, dtype=np.uint16)
-    tags = [(34675, 7, 5, b"cover", True), (271, 2, 0, "Maker", True)]
+    tags = [(34675, 7, len(SRGB), SRGB, True), (271, 2, 0, "Maker", True)]
     tifffile.imwrite(path, stored, bigtiff=True, byteorder=order, compression="zlib", predictor=True, extratags=tags)
     image = read_image(path)
     assert np.array_equal(image.pixels, stored)
-    assert image.icc == b"cover"
+    assert image.icc == SRGB
     block = PillowImage.Exif()
     block.load(b"Exif\0\0" + (image.exif or b""))
     assert block[271] == "Maker"

@@ -184,10 +184,15 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.format == "jpeg" and arguments.quality_out is None:
         raise UsageError("--format jpeg needs --quality-out, 1 to 100.")
     for option, path in (("--compare", arguments.compare), ("--report", arguments.report)):
-        if path is not None and arguments.input.is_dir() and path.resolve().is_relative_to(arguments.input.resolve()):
+        if path is not None and arguments.input.is_dir() and _is_within(path, arguments.input):
             raise UsageError(f"{option} {path} lies within the input {arguments.input}; give a place outside of it.")
     if arguments.report is not None and not arguments.report.absolute().parent.is_dir():
         raise UsageError(f"The folder of --report {arguments.report} does not exist; make it first.")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Tell whether a path lies within a folder, links followed, but in no circle."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _print_plan(jobs: Sequence[Job], *, skip_existing: bool) -> int:

@@ -5,8 +5,10 @@ OpenCV's codecs, which keep 16 bits; Pillow's for CMYK; for TIFF, see :mod:`vhea
 
 from __future__ import annotations
 
+import importlib
 import io
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +17,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
-from PIL import ImageCms
+from PIL import ImageCms, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from vheatir.atomic import atomic_path
-from vheatir.inference.headers import is_gray_png, stored_size
+from vheatir.inference.containers import Metadata, checked, fitted, png_chunks, read_metadata, with_metadata_in
+from vheatir.inference.headers import heif_bits, heif_name, is_gray_png, stored_size
 from vheatir.inference.jpeg import frame_header, is_jpeg, jpeg_quality, tidied
 from vheatir.inference.jpeg_damage import jpeg_damage
 from vheatir.inference.metadata import (
@@ -29,10 +32,10 @@ from vheatir.inference.metadata import (
     with_upright_tag,
 )
 from vheatir.inference.paths import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
-from vheatir.inference.tiff import encode_gray_alpha_tiff, exif_of_tiff, icc_of_tiff, is_tiff, with_metadata
+from vheatir.inference.tiff import encode_gray_alpha_tiff, is_tiff, with_metadata
 from vheatir.inference.tiff_pixels import TiffError, read_layout, read_pixels
 
-__all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "read_image", "write_image"]
+__all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "prepared", "read_image", "write_image"]
 
 Array = npt.NDArray[Any]
 
@@ -40,6 +43,9 @@ Array = npt.NDArray[Any]
 MAX_MEGAPIXELS: Final = 500.0
 
 _SIXTEEN_BIT_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff"})
+#: pixels of a side that a format, or its encoder, ends at; bytes of a TIFF
+_LARGEST_SIDES: Final = {".webp": 16383}
+_LARGEST_JPEG, _LARGEST_TIFF = 65500, 2**32 - 2**27
 _CMYK_NOTE: Final = "converted from CMYK to sRGB"
 
 
@@ -57,7 +63,10 @@ class Image:
         jpeg_quality: libjpeg quality nearest to the file's own tables, 1 to 100, if it is a JPEG file.
         exif: EXIF data, a TIFF structure, or None.
         icc: ICC profile, or None.
-        note: what was converted on reading, in words.
+        xmp: XMP packet, or None.
+        density: pixels of an inch in x and y, or None.
+        colors: PNG's chunks that say what its numbers mean as colours, as pairs of name and content.
+        note: what was converted on reading or is left out on writing, in words.
     """
 
     pixels: Array
@@ -65,7 +74,21 @@ class Image:
     jpeg_quality: int | None = None
     exif: bytes | None = None
     icc: bytes | None = None
+    xmp: bytes | None = None
+    density: tuple[float, float] | None = None
+    colors: tuple[tuple[bytes, bytes], ...] = ()
     note: str = ""
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the file tells about its picture."""
+        return Metadata(self.exif, self.icc, self.xmp, self.density, self.colors)
+
+    def telling(self, metadata: Metadata) -> Image:
+        """The same picture with other metadata; their notes are added to its own."""
+        note = ", ".join(dict.fromkeys(note for note in (self.note, *metadata.notes) if note))
+        told = {name: getattr(metadata, name) for name in ("exif", "icc", "xmp", "density", "colors")}
+        return replace(self, note=note, **told)
 
     def upright(self) -> Image:
         """Turn pixels and alpha as the EXIF orientation asks, and set it to 1."""
@@ -73,7 +96,9 @@ class Image:
         if self.exif is None or how == 1:
             return self
         alpha = None if self.alpha is None else turned_upright(self.alpha, how)
-        return replace(self, pixels=turned_upright(self.pixels, how), alpha=alpha, exif=with_upright_tag(self.exif))
+        density = self.density[::-1] if self.density is not None and how >= 5 else self.density
+        told = replace(self.metadata.upright(), exif=with_upright_tag(self.exif), density=density)
+        return replace(self, pixels=turned_upright(self.pixels, how), alpha=alpha).telling(told)
 
 
 def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
@@ -100,11 +125,21 @@ def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
     _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
     if is_tiff(data):
         return _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS)
+    image = _read_other(path, data, max_megapixels or MAX_MEGAPIXELS)
+    told = read_metadata(data) if image.metadata == Metadata() else image.metadata
+    return image.telling(replace(told, icc=None) if image.note == _CMYK_NOTE else told)
+
+
+def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
+    """Anything but a TIFF; without its metadata, unless a plugin of Pillow reads them too."""
+    if heif_name(data):
+        return _with_plugin(path, data, max_megapixels)
     _refuse_damaged_jpeg(path, data)
     frame = frame_header(data) if is_jpeg(data) else None
     if frame is not None and len(frame.components) == 4:
         return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
     image = _with_opencv(path, data)
+    image = _with_transparent_gray(data, image)
     if is_gray_png(data) and image.pixels.ndim == 3:
         image = replace(image, pixels=np.ascontiguousarray(image.pixels[..., 0]))  # expanded because of its alpha
     return replace(image, jpeg_quality=_quality(data))
@@ -122,16 +157,34 @@ def write_image(path: Path, image: Image, *, quality: int | None = None) -> None
         ImageError: if the format is not one of ours, or cannot hold the image.
         OSError: if it cannot be written.
     """
+    image = prepared(path, image, quality=quality)
     suffix = path.suffix.lower()
-    _refuse_unfit(path, suffix, image, quality)
     try:
         encoded = _encode(suffix, image, quality)
     except cv2.error as error:
-        raise ImageError(f"{path} cannot be encoded ({error.err}); convert the input to PNG first.") from error
+        raise ImageError(f"{path} cannot be encoded ({error.err}); use another format: --format.") from error
     if encoded is None:
-        raise ImageError(f"{path} cannot be encoded as {suffix}; convert the input to PNG first.")
+        raise ImageError(f"{path} cannot be encoded as {suffix}; use another format: --format.")
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded)
+
+
+def prepared(path: Path, image: Image, *, quality: int | None = None) -> Image:
+    """Return an image as :func:`write_image` would write it: without the metadata that the format cannot hold.
+
+    Called before an image is restored, it says in time what would fail.
+
+    Args:
+        path: the file to write.
+        image: what is to be written; its note tells, in the result, what is left out.
+        quality: of a JPEG, 1 to 100; needed for one.
+
+    Raises:
+        ImageError: if the format is not one of ours, or cannot hold the pixels.
+    """
+    suffix = path.suffix.lower()
+    _refuse_unfit(path, suffix, image, quality)
+    return image.telling(fitted(image.metadata, suffix, is_gray=image.pixels.ndim == 2))
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -171,7 +224,8 @@ def _read_tiff(path: Path, data: bytes, max_megapixels: float) -> Image:
         stored = read_pixels(data, layout)
     except TiffError as error:
         raise ImageError(f"{path} {error}") from error
-    image = Image(stored.pixels, stored.alpha, exif=exif_of_tiff(data), icc=icc_of_tiff(data), note=stored.note)
+    # the pixels have been turned upright, and so have these
+    image = Image(stored.pixels, stored.alpha, note=stored.note).telling(read_metadata(data).upright())
     return _from_cmyk(image) if stored.pixels.ndim == 3 and stored.pixels.shape[2] == 4 else image
 
 
@@ -185,7 +239,7 @@ def _from_cmyk(image: Image) -> Image:
 
 def _with_opencv(path: Path, data: bytes) -> Image:
     try:
-        decoded, kinds, blocks = cv2.imdecodeWithMetadata(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path} cannot be decoded ({error.err}); convert it to PNG first.") from error
     if decoded is None or decoded.size == 0:
@@ -195,12 +249,40 @@ def _with_opencv(path: Path, data: bytes) -> Image:
     channels = 1 if decoded.ndim == 2 else decoded.shape[2]
     if channels not in (1, 3, 4):
         raise ImageError(f"{path} has {channels} channels; save it as gray, RGB or RGBA first.")
-    metadata = {int(kind): np.asarray(block).tobytes() for kind, block in zip(kinds, blocks, strict=True)}
     return Image(
         pixels=decoded if channels == 1 else np.ascontiguousarray(decoded[..., 2::-1]),  # OpenCV's order is BGR(A)
         alpha=np.ascontiguousarray(decoded[..., 3]) if channels == 4 else None,
-        exif=metadata.get(cv2.IMAGE_METADATA_EXIF) or None,
-        icc=metadata.get(cv2.IMAGE_METADATA_ICCP) or None,
+    )
+
+
+def _with_plugin(path: Path, data: bytes, max_megapixels: float) -> Image:
+    """Decode AVIF or HEIC with a plugin of Pillow's, if there is one; 8 bits are what they give."""
+    name = heif_name(data)
+    with suppress(ImportError):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    try:
+        image = PillowImage.open(io.BytesIO(data))
+        _refuse_bomb(path, image.size, max_megapixels)
+        if getattr(image, "n_frames", 1) > 1:
+            raise ImageError(f"{path} has several pictures; extract them as single images first.")
+        pixels = np.asarray(image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB"))
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{path} is {name}, which this Pillow cannot read; convert it to PNG first.") from error
+    except Exception as error:  # whatever the plugin raises on damaged data
+        raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
+    planes = pixels if pixels.ndim == 3 else pixels[..., None]
+    colors = planes.shape[2] - (planes.shape[2] in (2, 4))
+    info = image.info
+    return Image(
+        np.ascontiguousarray(planes[..., 0] if colors == 1 else planes[..., :3]),
+        np.ascontiguousarray(planes[..., -1]) if planes.shape[2] > colors else None,
+        note="reduced to 8 bits" if heif_bits(data) > 8 else "",
+    ).telling(
+        checked(
+            Metadata(info.get("exif", b"").removeprefix(b"Exif\0\0") or None, info.get("icc_profile"), info.get("xmp"))
+        )
     )
 
 
@@ -209,9 +291,23 @@ def _cmyk_jpeg(path: Path, data: bytes) -> Image:
     try:
         image = JpegImageFile(io.BytesIO(data))
         image.load()
-        return Image(np.asarray(_cmyk_to_rgb(image)), exif=_pillow_exif(image), note=_CMYK_NOTE)
+        return Image(np.asarray(_cmyk_to_rgb(image)), note=_CMYK_NOTE)
     except Exception as error:  # whatever Pillow's decoders raise on damaged data
         raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
+
+
+def _with_transparent_gray(data: bytes, image: Image) -> Image:
+    """The alpha that a PNG's tRNS chunk gives a single shade of gray, which OpenCV leaves out."""
+    if not is_gray_png(data) or image.pixels.ndim != 2 or image.alpha is not None:
+        return image
+    shade = next((content for name, content in png_chunks(data) if name == b"tRNS"), b"")
+    if len(shade) != 2:
+        return image
+    bits = data[24]
+    peak = np.iinfo(image.pixels.dtype).max
+    scale = peak // ((1 << bits) - 1)  # shades of fewer than 8 bits have been widened
+    clear = image.pixels == (int.from_bytes(shade, "big") & ((1 << bits) - 1)) * scale
+    return replace(image, alpha=np.where(clear, 0, peak).astype(image.pixels.dtype))
 
 
 def _cmyk_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
@@ -225,11 +321,6 @@ def _cmyk_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
         if converted is not None:
             return converted
     return image.convert("RGB")
-
-
-def _pillow_exif(image: PillowImage.Image) -> bytes | None:
-    exif: bytes = image.info.get("exif", b"")
-    return exif.removeprefix(b"Exif\0\0") or None
 
 
 def _quality(data: bytes) -> int | None:
@@ -254,6 +345,12 @@ def _refuse_unfit(path: Path, suffix: str, image: Image, quality: int | None) ->
         raise ImageError(f"{path} cannot be written without loss; use one of {', '.join(sorted(LOSSLESS_SUFFIXES))}.")
     if image.pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT_SUFFIXES:
         raise ImageError(f"{path} cannot hold 16 bits per channel; use --format png or tiff.")
+    height, width = image.pixels.shape[:2]
+    largest = _LARGEST_SIDES.get(suffix, _LARGEST_JPEG if suffix in JPEG_SUFFIXES else max(height, width))
+    if max(height, width) > largest:
+        raise ImageError(f"{path} cannot hold {width}x{height} pixels, its sides end at {largest}; use --format png.")
+    if suffix in (".tif", ".tiff") and image.pixels.nbytes > _LARGEST_TIFF:
+        raise ImageError(f"{path} cannot hold {width}x{height} pixels, a TIFF ends at 4 GiB; use --format png.")
     if image.alpha is not None and suffix in JPEG_SUFFIXES:
         raise ImageError(f"{path} cannot hold the image's alpha channel; use --format png or webp.")
 
@@ -263,17 +360,10 @@ def _encode(suffix: str, image: Image, quality: int | None) -> Any:
     if suffix in (".tif", ".tiff"):
         return _encode_tiff(image)
     if suffix == ".png" and image.pixels.ndim == 2 and image.alpha is not None:
-        return encode_gray_alpha_png(image.pixels, image.alpha, exif=image.exif, icc=image.icc)
-    kinds = {cv2.IMAGE_METADATA_EXIF: image.exif, cv2.IMAGE_METADATA_ICCP: image.icc}
-    present = {} if suffix == ".bmp" else {kind: block for kind, block in kinds.items() if block}
-    well, encoded = cv2.imencodeWithMetadata(
-        ".jpg" if suffix in JPEG_SUFFIXES else suffix,
-        _to_bgr(image),
-        list(present),
-        [np.frombuffer(block, np.uint8)[None] for block in present.values()],
-        _encoder_options(suffix, quality),
-    )
-    return encoded.data if well else None
+        return with_metadata_in(suffix, encode_gray_alpha_png(image.pixels, image.alpha), image.metadata)
+    kind = ".jpg" if suffix in JPEG_SUFFIXES else suffix
+    well, encoded = cv2.imencode(kind, _to_bgr(image), _encoder_options(suffix, quality))
+    return with_metadata_in(suffix, encoded.tobytes(), image.metadata) if well else None
 
 
 def _encode_tiff(image: Image) -> bytes | None:
@@ -284,9 +374,9 @@ def _encode_tiff(image: Image) -> bytes | None:
         if not well:
             return None
         plain = encoded.tobytes()
-    if image.alpha is None and not image.exif and not image.icc:
+    if image.alpha is None and not (image.exif or image.icc or image.xmp):
         return plain
-    return with_metadata(plain, exif=image.exif, icc=image.icc, has_alpha=image.alpha is not None)
+    return with_metadata(plain, exif=image.exif, icc=image.icc, xmp=image.xmp, has_alpha=image.alpha is not None)
 
 
 def _to_bgr(image: Image) -> Array:

@@ -18,6 +18,7 @@ __all__ = [
     "Frame",
     "all_segments",
     "frame_header",
+    "header_segments",
     "is_jpeg",
     "jpeg_quality",
     "luminance_table",
@@ -141,6 +142,13 @@ def without_notes(data: bytes) -> bytes:
     places = list(_placed_segments(data, 2))
     kept = [data[begin:end] for begin, marker, end, _ in places if marker not in _NOTES]
     return b"".join((data[:2], *kept, data[places[-1][2] :])) if places else data
+
+
+def header_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (marker, payload) of the segments before the first scan that are whole."""
+    for begin, marker, end, payload in _placed_segments(data, 2):
+        if len(payload) == end - begin - 4:
+            yield marker, payload
 
 
 def all_segments(data: bytes, markers: npt.NDArray[np.integer[Any]]) -> Iterator[tuple[int, int, bytes]]:

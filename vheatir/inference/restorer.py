@@ -22,7 +22,7 @@ from vheatir.checkpoint import Degradation
 from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
 from vheatir.inference.compute import Precision, check_precision, select_device
 from vheatir.inference.grain import estimate_noise
-from vheatir.inference.images import Image, ImageError, read_image, write_image
+from vheatir.inference.images import Image, ImageError, prepared, read_image, write_image
 from vheatir.inference.jpeg_trace import lowest_jpeg_quality
 from vheatir.inference.levels import Sigma, mean_sigma, scaled_level, trained_level
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
@@ -205,6 +205,7 @@ class Restorer:
             ValueError: as for :meth:`restore`.
         """
         image = read_image(Path(source), max_megapixels=max_megapixels)
+        image = prepared(Path(destination), image, quality=quality_out)  # what cannot be written is found in time
         level, found = self.file_level(Path(source), image, sigma, quality)
         # in the stored orientation, on the JPEG's own grid
         pixels, tiles = self._restore(image.pixels, level)

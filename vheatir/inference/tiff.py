@@ -20,15 +20,17 @@ __all__ = [
     "directory_of",
     "encode_gray_alpha_tiff",
     "exif_of_tiff",
-    "icc_of_tiff",
     "is_tiff",
     "jpeg_tables",
     "page_count",
+    "resolution_exif",
+    "resolution_of",
+    "tags_of_tiff",
     "with_directory",
     "with_metadata",
 ]
 
-_SHORT, _LONG, _UNDEFINED = 3, 4, 7
+_BYTE, _SHORT, _LONG, _UNDEFINED = 1, 3, 4, 7
 #: type of values -> (bytes of a value, bytes of what is swapped between byte orders)
 _SIZES: Final = {1: (1, 1), 2: (1, 1), 3: (2, 2), 4: (4, 4), 5: (8, 4), 6: (1, 1), 7: (1, 1)} | {
     8: (2, 2), 9: (4, 4), 10: (8, 4), 11: (4, 4), 12: (8, 8), 13: (4, 4), 16: (8, 8), 17: (8, 8), 18: (8, 8),
@@ -45,7 +47,9 @@ _DESCRIPTIVE: Final = _POINTERS | frozenset(
     {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
 )
 _ORIENTATION: Final = 274
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _ICC_PROFILE: Final = 34675
+_XMP: Final = 700
 _JPEG_TABLES: Final = 347
 _EXTRA_SAMPLES: Final = 338
 _DEFLATE, _UNASSOCIATED_ALPHA = 8, 2
@@ -108,9 +112,33 @@ def exif_of_tiff(data: bytes) -> bytes | None:
     return b"II*\0" + struct.pack("<I", 8) + _serialised([*entries, upright], 8)
 
 
-def icc_of_tiff(data: bytes) -> bytes | None:
-    """Return the ICC profile of a TIFF file, or None."""
-    return next((entry.payload for entry in _entries_of(data) if entry.tag == _ICC_PROFILE), None) or None
+def tags_of_tiff(data: bytes) -> tuple[bytes | None, bytes | None, bytes | None]:
+    """Return EXIF data (see :func:`exif_of_tiff`), ICC profile and XMP packet of a TIFF file, each None if missing."""
+    payloads = {entry.tag: entry.payload for entry in _entries_of(data)}
+    return exif_of_tiff(data), payloads.get(_ICC_PROFILE) or None, payloads.get(_XMP) or None
+
+
+def resolution_of(exif: bytes | None) -> tuple[float, float] | None:
+    """Return the pixels of an inch in x and y that EXIF data tell, or None."""
+    fields = {entry.tag: entry.payload for entry in _entries_of(exif or b"")}
+    scale = {2: 1.0, 3: 2.54}.get(int.from_bytes(fields.get(_RESOLUTION_UNIT, b"\2\0")[:2], "little"))
+    rationals = [fields.get(tag, b"") for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
+    if scale is None or any(len(rational) != 8 for rational in rationals):
+        return None
+    (a, b), (c, d) = (struct.unpack("<II", rational) for rational in rationals)
+    return (a / b * scale, c / d * scale) if a and b and c and d else None
+
+
+def resolution_exif(exif: bytes | None, density: tuple[float, float]) -> bytes:
+    """Return EXIF data with a resolution in pixels of an inch, if they tell none."""
+    entries = _entries_of(exif or b"")
+    if exif is not None and any(entry.tag == _X_RESOLUTION for entry in entries):
+        return exif
+    x, y = (struct.pack("<II", min(round(value * 1000), 2**32 - 1), 1000) for value in density)
+    told = {_X_RESOLUTION: (5, x), _Y_RESOLUTION: (5, y), _RESOLUTION_UNIT: (_SHORT, b"\2\0")}
+    entries = [entry for entry in entries if entry.tag not in told]
+    entries += [_Entry(tag, kind, 1, payload) for tag, (kind, payload) in told.items()]
+    return b"II*\0" + struct.pack("<I", 8) + _serialised(entries, 8)
 
 
 def jpeg_tables(data: bytes) -> bytes | None:
@@ -162,13 +190,16 @@ def with_directory(data: bytes, fields: dict[int, tuple[int, ...]], *, tables: b
     )
 
 
-def with_metadata(data: bytes, *, exif: bytes | None, icc: bytes | None, has_alpha: bool = False) -> bytes:
+def with_metadata(
+    data: bytes, *, exif: bytes | None, icc: bytes | None, xmp: bytes | None = None, has_alpha: bool = False
+) -> bytes:
     """Return a little-endian classic TIFF of one page with EXIF data and ICC profile, appended with a new directory.
 
     Args:
         data: the TIFF.
         exif: EXIF data, a TIFF structure, or None.
         icc: ICC profile, or None.
+        xmp: XMP packet, or None.
         has_alpha: the last sample of each pixel is to be called alpha, by which the colours are not multiplied.
 
     Raises:
@@ -180,6 +211,8 @@ def with_metadata(data: bytes, *, exif: bytes | None, icc: bytes | None, has_alp
     fields |= {entry.tag: entry for entry in _entries_of(exif or b"") if entry.tag in _DESCRIPTIVE}
     if icc is not None:
         fields[_ICC_PROFILE] = _Entry(_ICC_PROFILE, _UNDEFINED, len(icc), icc)
+    if xmp is not None:
+        fields[_XMP] = _Entry(_XMP, _BYTE, len(xmp), xmp)
     if has_alpha:
         fields[_EXTRA_SAMPLES] = _Entry(_EXTRA_SAMPLES, _SHORT, 1, struct.pack("<H", _UNASSOCIATED_ALPHA))
     body = data + b"\0" * (len(data) % 2)
