@@ -22,11 +22,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
-from PIL import ImageCms
+from PIL import ImageCms, features
 from tiny_weights import save_tiny_weights
 
 import vheatir
 import vheatir.checkpoint
+from vheatir.atomic import atomic_path
 from vheatir.inference.cli import main
 from vheatir.inference.images import read_image
 
@@ -418,3 +419,77 @@ def test_results_may_lie_within_the_input_if_asked(source: Path, capsys: Capture
         names = sorted(str(path.relative_to(source)) for path in source.rglob("*.png"))
         assert names == ["a.png", "sub/out.png", "sub/out/a.png", "sub/out/sub/out.png"]
     assert run(source, source, *DENOISE, "--output-inside") == 2
+
+
+def test_a_link_to_itself_fails_alone(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    (source / "b.png").symlink_to(source / "b.png")
+    (source / "c.png").symlink_to(source / "d.png")
+    (source / "d.png").symlink_to(source / "c.png")
+    (source / "folder").symlink_to(source / "folder")
+    assert run(source, output, *DENOISE) == 1
+    assert read_image(output / "a.png").pixels.shape == (8, 8)
+    told = capsys.readouterr().err
+    assert [f"{source / name}.png cannot be opened (Too many" in told for name in "bcd"] == [True] * 3
+
+
+def test_outputs_that_are_links_in_circles_are_named(
+    source: Path, output: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    output.symlink_to(output)
+    assert run(source, output, *DENOISE) == 2
+    assert str(output) in capsys.readouterr().err
+    output.unlink()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert run(source, output, *DENOISE, "--report", str(tmp_path / "circle")) == 0
+    assert json.loads((tmp_path / "circle").read_text())[0]["status"] == "restored"
+
+
+def test_files_that_are_left_out_are_named_by_kind(
+    source: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    for name in ("b.jxl", "c.JXL", "d.cr2", "notes.txt", "Makefile", "._a.png", "._b.jxl"):
+        (source / name).write_bytes(b"something")
+    with caplog.at_level("INFO"):
+        assert run(source, output, *DENOISE) == 0
+    line = next(record.getMessage() for record in caplog.records if "left out" in record.getMessage())
+    assert line.startswith(f"5 other files in {source} are left out (.jxl: 2, ")
+    assert ".cr2: 1" in line
+    assert "no suffix: 1" in line
+    assert line.endswith("; convert pictures to PNG or TIFF first)")
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_becomes_png(source: Path, output: Path) -> None:
+    (source / "a.avif").write_bytes(pillow("RGB", "AVIF"))
+    assert run(source, output, *DENOISE) == 0
+    assert read_image(output / "a.png").pixels.shape == (7, 9, 3)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_leave_to_write_is_named_by_its_file(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    output.mkdir(mode=0o500)
+    assert run(source, output, *DENOISE) == 1
+    assert f"failed: {output / 'a.png'}: Permission denied." in capsys.readouterr().err
+
+
+def test_an_error_while_writing_names_the_result(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as caught, atomic_path(tmp_path / "none" / "a.png") as temporary:
+        temporary.write_bytes(b"")
+    assert caught.value.filename == str(tmp_path / "none" / "a.png")
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(OSError, match=r"a\.png") as caught, atomic_path(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "a.png"), None)
+
+
+def test_what_cannot_be_written_is_found_before_the_network_runs(
+    source: Path, output: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(1, 16384)))
+    monkeypatch.setattr("vheatir.inference.restorer.Restorer._restore", lambda *_: pytest.fail("computed for nothing"))
+    assert run(source, output, *DENOISE, "--format", "webp") == 1
+    assert "a.webp cannot hold 16384x1 pixels, its sides end at 16383; use --format png" in capsys.readouterr().err

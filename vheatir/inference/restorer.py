@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from vheatir.checkpoint import Degradation
-from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
+from vheatir.inference.arrays import Canvas, ImageLike, canvas_of, plain_array
 from vheatir.inference.compute import Precision, check_precision, select_device
 from vheatir.inference.grain import estimate_noise
 from vheatir.inference.images import Image, ImageError, prepared, read_image, write_image
 from vheatir.inference.jpeg_trace import lowest_jpeg_quality
-from vheatir.inference.levels import Sigma, mean_sigma, scaled_level, trained_level
+from vheatir.inference.levels import Sigma, given_numbers, is_auto, mean_sigma, scaled_level, trained_level
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import RestorationError, TileRunner
@@ -283,11 +283,11 @@ class Restorer:
                 raise ValueError(
                     'Task "denoise" takes sigma, the noise\'s standard deviation in 8-bit units, and no quality.'
                 )
-            return self._estimated_sigma(_array(image, "sigma")) if sigma == "auto" else _given_sigma(sigma)
+            return self._estimated_sigma(_array(image, "sigma")) if is_auto(sigma) else _given_sigma(sigma)
         if quality is None or sigma is not None:
             raise ValueError('Task "jpeg" takes quality, 1 to 100 or "auto", and no sigma.')
-        if quality != "auto":
-            return quality, ""
+        if not is_auto(quality):
+            return _given_quality(quality), ""
         traced = lowest_jpeg_quality(_array(image, "quality"))
         if traced is None:
             raise ValueError("The image shows no trace of JPEG compression; give its quality, 1 to 100.")
@@ -310,7 +310,7 @@ class Restorer:
         Raises:
             ValueError: as for :meth:`restore` (ImageError is one).
         """
-        if self.task == "denoise" or sigma is not None or quality not in (None, "auto"):
+        if self.task == "denoise" or sigma is not None or not (quality is None or is_auto(quality)):
             return self._array_level(image.pixels, sigma, quality)
         own, traced = image.jpeg_quality, lowest_jpeg_quality(image.pixels)
         if traced is not None and (own is None or traced < own - _TRACE_TOLERANCE):
@@ -354,13 +354,21 @@ def restore(
 def _array(image: npt.NDArray[Any] | Tensor, name: str) -> npt.NDArray[Any]:
     if isinstance(image, Tensor):
         raise ValueError(f'{name}="auto" is for arrays; give the {name} of a tensor.')
-    return image
+    return plain_array(image)
 
 
-def _given_sigma(sigma: Sigma) -> tuple[float, str]:
-    if not isinstance(sigma, Sequence):
-        return sigma, ""
-    return mean_sigma(sigma), f"of channels {', '.join(f'{part:g}' for part in sigma)}"
+def _given_sigma(sigma: object) -> tuple[float, str]:
+    parts = given_numbers("sigma", sigma)
+    if len(parts) == 1:
+        return parts[0], ""
+    return mean_sigma(parts), f"of channels {', '.join(f'{part:g}' for part in parts)}"
+
+
+def _given_quality(quality: object) -> float:
+    numbers = given_numbers("quality", quality)
+    if len(numbers) != 1:
+        raise ValueError(f"quality is one number, not {len(numbers)}.")
+    return numbers[0]
 
 
 def _check_channels(model: RestorationNetwork, canvas: Canvas) -> None:
