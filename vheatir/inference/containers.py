@@ -21,7 +21,7 @@ from PIL import ImageCms
 from vheatir.inference.jpeg import header_segments, is_jpeg
 from vheatir.inference.tiff import is_tiff, resolution_exif, resolution_of, tags_of_tiff
 
-__all__ = ["Metadata", "fitted", "is_png", "png_chunks", "read_metadata", "with_metadata_in"]
+__all__ = ["Metadata", "fitted", "is_png", "png_chunks", "png_is_cut", "read_metadata", "with_metadata_in"]
 
 #: pixels of an inch, in x and y
 Density = tuple[float, float]
@@ -31,6 +31,7 @@ _EXIF_HEAD, _XMP_HEAD, _ICC_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0
 _MPF_HEAD: Final = b"MPF\0"
 _APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
+_RAW_EXIF: Final = b"Raw profile type exif"
 #: PNG's chunks that say what the numbers mean as colours
 _COLOR_CHUNKS: Final = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 _INCH: Final = 0.0254
@@ -85,7 +86,7 @@ def read_metadata(data: bytes) -> Metadata:
         chunks = dict(_riff_chunks(data))
         exif = chunks.get(b"EXIF", b"").removeprefix(_EXIF_HEAD) or None
         found = Metadata(exif, chunks.get(b"ICCP") or None, chunks.get(b"XMP ") or None)
-    elif data.startswith(b"BM") and len(data) >= 46:
+    elif data.startswith(b"BM") and len(data) >= 46 and int.from_bytes(data[14:18], "little") >= 40:
         found = Metadata(density=_from_metres(*struct.unpack_from("<ii", data, 38)))
     else:
         found = Metadata()
@@ -153,6 +154,16 @@ def with_metadata_in(suffix: str, data: bytes, metadata: Metadata) -> bytes:
 def is_png(data: bytes) -> bool:
     """Tell whether the bytes start like a PNG file."""
     return data.startswith(_PNG)
+
+
+def png_is_cut(data: bytes) -> bool:
+    """Tell whether a chunk of a PNG file reaches beyond its end; decoders make room for all that it claims."""
+    offset = len(_PNG)
+    while offset + 8 <= len(data):
+        if data[offset + 4 : offset + 8] == b"IEND":
+            return False
+        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
+    return offset > len(data)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -240,11 +251,24 @@ def _of_png(data: bytes) -> Metadata:
             found = replace(found, icc=icc) if icc else replace(found, notes=("damaged ICC profile left out",))
         elif name == b"iTXt" and content.startswith(_XMP_KEYWORD + b"\0"):
             found = replace(found, xmp=_itxt(content[len(_XMP_KEYWORD) + 1 :]))
+        elif name == b"zTXt" and content.startswith(_RAW_EXIF) and found.exif is None:
+            found = replace(found, exif=_raw_profile(_unfolded(content[content.find(b"\0") + 2 :])))
+        elif name == b"tEXt" and content.startswith(_RAW_EXIF) and found.exif is None:
+            found = replace(found, exif=_raw_profile(content[len(_RAW_EXIF) + 1 :]))
         elif name == b"pHYs" and len(content) == 9 and content[8] == 1:
             found = replace(found, density=_from_metres(*struct.unpack(">II", content[:8])))
         elif name in _COLOR_CHUNKS:
             colors[name] = content
     return replace(found, colors=tuple(colors.items()))
+
+
+def _raw_profile(text: bytes | None) -> bytes | None:
+    """EXIF data as ImageMagick and others write them into a text: name and length, then digits of base 16."""
+    parts = (text or b"").split(None, 2)
+    try:
+        return bytes.fromhex(parts[2].decode("ascii")).removeprefix(_EXIF_HEAD) if len(parts) == 3 else None
+    except ValueError:
+        return None
 
 
 def _itxt(content: bytes) -> bytes | None:

@@ -11,6 +11,8 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIF", b"msf1": "HEIF"} |
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC"
 )
 
+# bytes of the header of the first BMP files, which has shorter fields
+_OS2_HEADER = 12
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -22,6 +24,8 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
         frame = frame_header(data)
         return None if frame is None else (frame.width, frame.height)
     if data.startswith(b"BM") and len(data) >= 26:
+        if int.from_bytes(data[14:18], "little") == _OS2_HEADER:
+            return int.from_bytes(data[18:20], "little"), int.from_bytes(data[20:22], "little")
         width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
         return abs(width), abs(height)
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:

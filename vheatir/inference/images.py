@@ -21,7 +21,16 @@ from PIL import ImageCms, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from vheatir.atomic import atomic_path
-from vheatir.inference.containers import Metadata, checked, fitted, png_chunks, read_metadata, with_metadata_in
+from vheatir.inference.containers import (
+    Metadata,
+    checked,
+    fitted,
+    is_png,
+    png_chunks,
+    png_is_cut,
+    read_metadata,
+    with_metadata_in,
+)
 from vheatir.inference.headers import heif_bits, heif_name, is_gray_png, stored_size
 from vheatir.inference.jpeg import frame_header, is_jpeg, jpeg_quality, tidied
 from vheatir.inference.jpeg_damage import jpeg_damage
@@ -199,6 +208,8 @@ def _read_bytes(path: Path) -> bytes:
 def _refuse_unsupported(path: Path, data: bytes) -> None:
     if not data:
         raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
+    if is_png(data) and png_is_cut(data):
+        raise ImageError(f"{path} is cut short or damaged: its PNG data do not reach their end; copy it again.")
     if _is_animated(data):
         raise ImageError(f"{path} is animated; extract its frames as single images first.")
 

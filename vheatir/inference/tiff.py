@@ -52,6 +52,9 @@ _ICC_PROFILE: Final = 34675
 _XMP: Final = 700
 _JPEG_TABLES: Final = 347
 _EXTRA_SAMPLES: Final = 338
+_SUBFILE_TYPE, _IS_REDUCED = 254, 1
+#: what offsets that lie outside, or beyond what a machine counts to, raise
+_DAMAGE: Final = (struct.error, OverflowError)
 _DEFLATE, _UNASSOCIATED_ALPHA = 8, 2
 
 
@@ -156,21 +159,26 @@ def directory_of(data: bytes) -> dict[int, tuple[int, ...]]:
     return {
         entry.tag: tuple(np.frombuffer(entry.payload, _WHOLE[entry.kind]).tolist())
         for entry in _entries_of(data)
-        if entry.kind in _WHOLE and entry.children is None
+        if entry.kind in _WHOLE and entry.children is None and entry.count > 0
     }
 
 
 def page_count(data: bytes) -> int:
-    """Count the directories of a TIFF file, 2 standing for any more."""
+    """Count the pages of a TIFF file, 2 standing for any more; smaller copies of a page are none."""
     form = _FORMS[data[:4]]
+    seen: set[int] = set()
+    pages = 0
     try:
         (at,) = form.offset.unpack_from(data, form.first)
-        (count,) = form.count.unpack_from(data, at)
-        behind = at + form.count.size + count * (form.field.size + form.offset.size)
-        (following,) = form.offset.unpack_from(data, behind)
-        return 2 if following and form.count.unpack_from(data, following)[0] else 1
-    except struct.error:
-        return 1
+        while at and at not in seen and pages < 2:
+            seen.add(at)
+            (count,) = form.count.unpack_from(data, at)
+            kinds = [entry.payload[:1] for entry in _directory(data, at, form, depth=0) if entry.tag == _SUBFILE_TYPE]
+            pages += not any(kind and kind[0] & _IS_REDUCED for kind in kinds)
+            (at,) = form.offset.unpack_from(data, at + form.count.size + count * (form.field.size + form.offset.size))
+    except _DAMAGE:
+        pass
+    return max(pages, 1)
 
 
 def with_directory(data: bytes, fields: dict[int, tuple[int, ...]], *, tables: bytes | None = None) -> bytes:
@@ -241,7 +249,7 @@ def _entries_of(data: bytes) -> list[_Entry]:
         return []
     try:
         return _directory(data, form.offset.unpack_from(data, form.first)[0], form, depth=0)
-    except struct.error:
+    except _DAMAGE:
         return []
 
 
@@ -270,7 +278,7 @@ def _entry(data: bytes, place: int, form: _Form, head: _Entry, *, depth: int) ->
             return None
         try:
             children = tuple(_directory(data, offset, form, depth=depth + 1))
-        except struct.error:  # damaged settings of a camera do not cost the picture
+        except _DAMAGE:  # damaged settings of a camera do not cost the picture
             return None
         return _Entry(head.tag, _LONG, 1, b"", children)
     value_size, unit = _SIZES[head.kind]
