@@ -27,10 +27,11 @@ BAD_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
 _EPILOG: Final = """\
-Results keep their input's name, folder structure, bit depth, alpha channel, EXIF data and ICC profile; they are turned
-as the EXIF orientation asks. PNG, TIFF, BMP and WebP are written in their own format, without loss; JPEG inputs are
-written as PNG, since JPEG would add artifacts back, unless --quality-out is given. Results of an earlier run are
-replaced (or kept: --skip-existing), inputs never are.
+Results keep their input's name, folder structure, bit depth, alpha channel, EXIF data, ICC profile, XMP and
+resolution, as far as the format holds them; they are turned as the EXIF orientation asks. PNG, TIFF, BMP and WebP are
+written in their own format, without loss; AVIF becomes PNG, and so does JPEG, which would add artifacts back, unless
+--quality-out is given. Results of an earlier run are replaced (or kept: --skip-existing), inputs never are. JPEG files
+whose data are cut or damaged are not restored.
 
 examples:
   %(prog)s --task denoise --sigma 25 noisy/ out/

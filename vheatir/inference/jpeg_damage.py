@@ -202,7 +202,7 @@ def _is_used_up(data: bytes, frame: Frame, scan: _Scan, shown: Array, scans: lis
         changed = _decoded(_with_other_tails(data, scan, change, is_last=scan is scans[-1]))
         if changed is None or changed.shape != shown.shape:
             return True
-        waiting &= ~_shows(frame, scan, (changed != shown).reshape(*shown.shape[:2], -1).any(axis=2))
+        waiting &= ~_shows(frame, scan, changed, shown)
     return not waiting.any()
 
 
@@ -222,15 +222,15 @@ def _with_other_tails(data: bytes, scan: _Scan, change: int, *, is_last: bool) -
     return bytes(altered)
 
 
-def _shows(frame: Frame, scan: _Scan, differs: Array) -> Array:
-    """For each piece of a scan: whether a pixel differs, of (H, W), that it brings; true where its end brings none."""
-    pieces = len(scan.pieces)
-    if pieces == 1:
-        return np.full(pieces, differs.any())
+def _shows(frame: Frame, scan: _Scan, changed: Array, shown: Array) -> Array:
+    """For each piece of a scan: whether a pixel differs that it brings; true where its end brings none."""
+    if len(scan.pieces) == 1:  # as in most files; the quick answer
+        return np.array([not np.array_equal(changed, shown)])
+    differs = (changed != shown).reshape(*shown.shape[:2], -1).any(axis=2)
     starts = np.arange(0, math.prod(_units(frame, scan)), scan.interval)
-    changed = np.logical_or.reduceat(_brought(frame, scan, differs), starts)
+    brought = np.logical_or.reduceat(_brought(frame, scan, differs), starts)
     visible = _brought(frame, scan, np.ones_like(differs))
-    found: Array = changed | ~visible[np.append(starts[1:], len(visible)) - 1]
+    found: Array = brought | ~visible[np.append(starts[1:], len(visible)) - 1]
     return found
 
 
