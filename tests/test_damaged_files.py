@@ -155,6 +155,15 @@ def test_the_first_kind_of_bmp_is_read(tmp_path: Path) -> None:
     assert np.array_equal(image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0], rows)
 
 
+def test_white_stays_white_in_a_bmp_of_16_bits(tmp_path: Path) -> None:
+    rows = np.array([[0, 0x7FFF, 31 << 10, 31 << 5, 31, 0]], dtype="<u2")
+    head = struct.pack("<IiiHHIIiiII", 40, 6, 1, 1, 16, 0, rows.nbytes, 0, 0, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 54 + rows.nbytes, 0, 0, 54) + head + rows.tobytes())
+    black, white = [0, 0, 0], [255, 255, 255]
+    expected = [[black, white, [255, 0, 0], [0, 255, 0], [0, 0, 255], black]]
+    assert read_image(tmp_path / "a.bmp").pixels.tolist() == expected
+
+
 def test_exif_data_in_a_text_of_a_png_turn_the_picture(tmp_path: Path) -> None:
     """As ImageMagick wrote them before PNG had a chunk for them."""
     block = PillowImage.Exif()

@@ -499,6 +499,12 @@ def test_files_that_are_left_out_are_named_by_kind(
     assert line.endswith("; convert pictures to PNG or TIFF first)")
 
 
+def test_a_folder_of_other_pictures_names_their_kinds(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.cr2").write_bytes(b"raw")
+    assert run(source, output, *DENOISE) == 2
+    assert "left out (.cr2: 1; convert pictures to PNG or TIFF first)." in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
 def test_avif_becomes_png(source: Path, output: Path) -> None:
     (source / "a.avif").write_bytes(pillow("RGB", "AVIF"))

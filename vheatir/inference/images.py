@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageCms, UnidentifiedImageError
+from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from vheatir.atomic import atomic_path
@@ -147,7 +148,7 @@ def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
     frame = frame_header(data) if is_jpeg(data) else None
     if frame is not None and len(frame.components) == 4:
         return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
-    image = _with_opencv(path, data)
+    image = _bmp(data) or _with_opencv(path, data)
     image = _with_transparent_gray(data, image)
     if is_gray_png(data) and image.pixels.ndim == 3:
         image = replace(image, pixels=np.ascontiguousarray(image.pixels[..., 0]))  # expanded because of its alpha
@@ -305,6 +306,28 @@ def _cmyk_jpeg(path: Path, data: bytes) -> Image:
         return Image(np.asarray(_cmyk_to_rgb(image)), note=_CMYK_NOTE)
     except Exception as error:  # whatever Pillow's decoders raise on damaged data
         raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
+
+
+def _bmp(data: bytes) -> Image | None:
+    """A BMP as Pillow reads it; None for other files, and where Pillow cannot.
+
+    OpenCV reads white of 5 bits as 248, and other pixels where the palette and the data overlap.
+    """
+    if not data.startswith(b"BM"):
+        return None
+    try:
+        picture = BmpImageFile(io.BytesIO(data))
+        if picture.size != stored_size(data):  # which has been found small enough
+            return None
+        picture.load()
+    except Exception:  # noqa: BLE001  # whatever Pillow raises on what it does not know: OpenCV may
+        return None
+    pixels = np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode)))
+    if picture.mode == "P" and (pixels == pixels[..., :1]).all():
+        pixels = np.ascontiguousarray(pixels[..., 0])
+    if picture.mode == "RGBA":
+        return Image(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]))
+    return Image(pixels) if picture.mode in ("1", "L", "P", "RGB") else None
 
 
 def _with_transparent_gray(data: bytes, image: Image) -> Image:

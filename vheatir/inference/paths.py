@@ -175,7 +175,8 @@ def _image_names(folder: Path, output: Path, selection: Selection, problems: lis
         others.update(path.suffix.lower() for path in set(paths) - set(images))
     if not names and not problems:
         wanted = "that the patterns leave" if selection.include or selection.exclude else _listed(IMAGE_SUFFIXES)
-        raise UsageError(f"The folder {folder} holds no images ({wanted}).")
+        left_out = f"; left out{_named(others)}" if others else ""
+        raise UsageError(f"The folder {folder} holds no images ({wanted}){left_out}.")
     if others:
         logger.info("%d other files in %s are left out%s", others.total(), folder, _named(others))
     return sorted(names)
