@@ -1,4 +1,4 @@
-"""The command on real folders: two hundred awkward files, metadata, formats, reruns, kills."""
+"""The command on real folders: 220 awkward files, metadata, formats, reruns, kills."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
-from PIL import ImageCms
+from PIL import ImageCms, features
 from tiny_weights import save_tiny_weights
 
 import vheatir
 import vheatir.checkpoint
+from vheatir.atomic import atomic_path
 from vheatir.inference.cli import main
 from vheatir.inference.folder import Status
 from vheatir.inference.images import read_image
@@ -60,6 +62,12 @@ def pillow(mode: str, kind: str, size: tuple[int, int] = (9, 7), **options: Any)
     return buffer.getvalue()
 
 
+def tiff(array: Array, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
 def chunk(kind: bytes, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
 
@@ -85,7 +93,7 @@ def statuses(path: Path, source: Path) -> dict[str, str]:
 
 
 def fill_with_awkward_files(folder: Path) -> dict[str, str]:
-    """Make two hundred files and return the status that each must end with."""
+    """Make 220 files and return the status that each must end with."""
     good: dict[str, bytes] = {}
     bad: dict[str, bytes] = {}
     sizes = [(1, 1), (1, 9), (9, 1), (3, 40), (40, 3), (2, 2), (7, 8), (17, 33)]
@@ -124,6 +132,35 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     good["text.png"] = png_with(chunk(b"tEXt", b"Comment\0" + b"x" * 100_000_000))
     good["garbage behind.jpg"] = encoded(".jpg", pixels(8, 8)) + b"garbage"
 
+    deep = pixels(9, 8, 3, dtype=np.uint16)
+    good["tiff/planes.tif"] = tiff(np.moveaxis(deep, 2, 0), photometric="rgb", planarconfig="separate")
+    good["tiff/big.tif"] = tiff(deep, photometric="rgb", bigtiff=True, compression="zlib", predictor=True)
+    good["tiff/tiles.tif"] = tiff(deep[..., 0], tile=(16, 16), byteorder=">", photometric="miniswhite")
+    for extra in (0, 1, 2):
+        good[f"tiff/extra {extra}.tif"] = tiff(pixels(9, 8, 4), photometric="rgb", extrasamples=[extra])
+    whole = pillow("RGB", "JPEG", size=(64, 64), quality=95, icc_profile=SRGB)
+    for name, content in (
+        ("mpf", b"MPF\0" + bytes(60)),
+        ("fpxr", b"FPXR\0" + bytes(9)),
+        ("icc", b"ICC_PROFILE\0\1\3no"),
+    ):
+        segment = b"\xff\xe2" + struct.pack(">H", len(content) + 2) + content
+        good[f"segments/{name}.jpg"] = whole[:2] + segment + whole[2:]
+    good["junk/before.jpg"] = b"\r\n" + whole
+    good["junk/between.jpg"] = whole[:2] + b"junk" + whole[2:]
+    good["junk/no end.jpg"] = whole[:-2]
+    good["chunks/shade.png"] = pillow("L", "PNG", transparency=100)
+    good["chunks/colours.png"] = png_with(
+        chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"cICP", bytes((9, 16, 0, 1)))
+    )
+    good["chunks/profile.png"] = png_with(chunk(b"iCCP", b"name\0\0no deflate"))
+    if features.check("avif"):
+        good["new/named.avif"] = good["new/named otherwise.jpg"] = pillow("RGB", "AVIF")
+    bad["damaged/half.jpg"] = whole[: len(whole) // 2] + b"\xff\xd9"
+    bad["damaged/zeros.jpg"] = whole[: len(whole) // 2] + bytes(400) + whole[len(whole) // 2 + 400 :]
+    bad["tiff/signed.tif"] = tiff(pixels(9, 8).astype(np.int16))
+    bad["tiff/five.tif"] = tiff(pixels(9, 8, 5), photometric="rgb", extrasamples=[0, 0])
+
     bomb = bytearray(encoded(".png", pixels(8, 8)))
     bomb[16:24] = struct.pack(">II", 60_000, 60_000)
     bomb[29:33] = struct.pack(">I", zlib.crc32(bytes(bomb[12:29])))
@@ -153,8 +190,10 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     (folder / "broken link.png").symlink_to(folder / "nowhere.png")
     os.mkfifo(folder / "pipe.png")
     (folder / "linked.png").symlink_to(folder / "names" / "a b.png")
-    expected |= {"broken link.png": "failed", "pipe.png": "failed", "linked.png": "restored"}
-    for index in range(200 - len(expected)):
+    (folder / "circle.png").symlink_to(folder / "circle.png")
+    (folder / "._linked.png").write_bytes(b"what macOS keeps beside a file")
+    expected |= {"circle.png": "failed", "broken link.png": "failed", "pipe.png": "failed", "linked.png": "restored"}
+    for index in range(220 - len(expected)):
         name = f"deep/{'/'.join('abcdefgh'[: index % 8])}/more {index}.png"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(encoded(".png", pixels(4, 4)))
@@ -175,11 +214,11 @@ def animated(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_two_hundred_awkward_files_end_as_they_must(
+def test_two_hundred_and_twenty_awkward_files_end_as_they_must(
     source: Path, output: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     expected = fill_with_awkward_files(source)
-    assert len(expected) == 200
+    assert len(expected) == 220
     before = {path: path.stat() for path in source.rglob("*") if path.is_file() and not path.is_symlink()}
     report = tmp_path / "out.json"
 
@@ -421,3 +460,83 @@ def test_results_may_lie_within_the_input_if_asked(source: Path, capsys: Capture
         names = sorted(str(path.relative_to(source)) for path in source.rglob("*.png"))
         assert names == ["a.png", "sub/out.png", "sub/out/a.png", "sub/out/sub/out.png"]
     assert run(source, source, *DENOISE, "--output-inside") == 2
+
+
+def test_a_link_to_itself_fails_alone(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    (source / "b.png").symlink_to(source / "b.png")
+    (source / "c.png").symlink_to(source / "d.png")
+    (source / "d.png").symlink_to(source / "c.png")
+    (source / "folder").symlink_to(source / "folder")
+    assert run(source, output, *DENOISE) == 1
+    assert read_image(output / "a.png").pixels.shape == (8, 8)
+    told = capsys.readouterr().err
+    assert [f"{source / name}.png cannot be opened (Too many" in told for name in "bcd"] == [True] * 3
+
+
+def test_outputs_that_are_links_in_circles_are_named(
+    source: Path, output: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    output.symlink_to(output)
+    assert run(source, output, *DENOISE) == 2
+    assert str(output) in capsys.readouterr().err
+    output.unlink()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert run(source, output, *DENOISE, "--report", str(tmp_path / "circle")) == 0
+    assert json.loads((tmp_path / "circle").read_text())[0]["status"] == "restored"
+
+
+def test_files_that_are_left_out_are_named_by_kind(
+    source: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    for name in ("b.jxl", "c.JXL", "d.cr2", "notes.txt", "Makefile", "._a.png", "._b.jxl"):
+        (source / name).write_bytes(b"something")
+    with caplog.at_level("INFO"):
+        assert run(source, output, *DENOISE) == 0
+    line = next(record.getMessage() for record in caplog.records if "left out" in record.getMessage())
+    assert line.startswith(f"5 other files in {source} are left out (.jxl: 2, ")
+    assert ".cr2: 1" in line
+    assert "no suffix: 1" in line
+    assert line.endswith("; convert pictures to PNG or TIFF first)")
+
+
+def test_a_folder_of_other_pictures_names_their_kinds(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.cr2").write_bytes(b"raw")
+    assert run(source, output, *DENOISE) == 2
+    assert "left out (.cr2: 1; convert pictures to PNG or TIFF first)." in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_becomes_png(source: Path, output: Path) -> None:
+    (source / "a.avif").write_bytes(pillow("RGB", "AVIF"))
+    assert run(source, output, *DENOISE) == 0
+    assert read_image(output / "a.png").pixels.shape == (7, 9, 3)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_leave_to_write_is_named_by_its_file(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    output.mkdir(mode=0o500)
+    assert run(source, output, *DENOISE) == 1
+    assert f"failed: {output / 'a.png'}: Permission denied." in capsys.readouterr().err
+
+
+def test_an_error_while_writing_names_the_result(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as caught, atomic_path(tmp_path / "none" / "a.png") as temporary:
+        temporary.write_bytes(b"")
+    assert caught.value.filename == str(tmp_path / "none" / "a.png")
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(OSError, match=r"a\.png") as caught, atomic_path(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "a.png"), None)
+
+
+def test_what_cannot_be_written_is_found_before_the_network_runs(
+    source: Path, output: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(1, 16384)))
+    monkeypatch.setattr("vheatir.inference.restorer.Restorer._restore", lambda *_: pytest.fail("computed for nothing"))
+    assert run(source, output, *DENOISE, "--format", "webp") == 1
+    assert "a.webp cannot hold 16384x1 pixels, its sides end at 16383; use --format png" in capsys.readouterr().err

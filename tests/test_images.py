@@ -133,7 +133,7 @@ def float_tiff() -> bytes:
         ("a.png", frames("PNG"), r"a\.png is animated; extract its frames"),
         ("a.webp", frames("WEBP"), r"a\.webp is animated; extract its frames"),
         ("a.tif", frames("TIFF"), r"a\.tif has several pages; split it"),
-        ("a.tif", float_tiff(), r"a\.tif has pixels of type float32; save it with 8 or 16 bits"),
+        ("a.tif", float_tiff(), r"a\.tif is a 32-bit gray TIFF of floating-point numbers; save it with 8"),
         ("a.jpg", jpeg_bytes(random_pixels(64, 64, 3))[:-900], r"a\.jpg is cut short"),
         ("a.jpg", jpeg_bytes(random_pixels(64, 64, 3))[:40], r"a\.jpg is cut short"),
     ],
@@ -149,7 +149,7 @@ def test_a_png_cut_short_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     write_image(path, Image(pixels=random_pixels(64, 64, 3)))
     path.write_bytes(path.read_bytes()[:-3000])
-    with pytest.raises(ImageError, match=r"a\.png cannot be read as an image"):
+    with pytest.raises(ImageError, match=r"a\.png is cut short or damaged: its PNG data do not reach their end"):
         read_image(path)
 
 

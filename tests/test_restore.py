@@ -340,6 +340,68 @@ def test_other_types_are_refused(image: Any, message: str) -> None:
         vheatir.restore(image, task="denoise", sigma=5, model=as_model(Spy()))
 
 
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+@pytest.mark.parametrize("kind", [np.matrix, np.ma.masked_array])
+@pytest.mark.parametrize("sigma", [15, "auto"])
+def test_arrays_of_other_classes_are_refused(kind: Any, sigma: Any) -> None:
+    """A matrix stays two-dimensional whatever is asked of it, which ended the process."""
+    with pytest.raises(TypeError, match=r"must be a plain NumPy array, not \w+; give numpy\.asarray\(image\)"):
+        vheatir.restore(kind(pixels((16, 16), np.uint8)), task="denoise", sigma=sigma, model=as_model(Spy()))
+
+
+@pytest.mark.parametrize("shape", [(16, 20), (16, 20, 3)])
+def test_either_byte_order_gives_the_same_numbers(shape: tuple[int, ...]) -> None:
+    task: Task = "denoise-gray" if len(shape) == 2 else "denoise-color"
+    image = pixels(shape, np.uint16)
+    for native, other in ((np.dtype("=u2"), ">u2"), (np.dtype("=f4"), ">f4")):
+        plain = image if native.kind == "u" else (image / 65535).astype(native)
+        swapped = plain.astype(other)
+        results = [
+            vheatir.restore(array, task="denoise", sigma=15, model=as_model(Spy(0.1), task))
+            for array in (plain, swapped)
+        ]
+        assert results[1].dtype == swapped.dtype
+        assert np.array_equal(results[0], results[1])
+
+
+@pytest.mark.parametrize(
+    "sigma", [np.float32(15), np.array(15), np.array([15]), torch.tensor(15.0), [15], (15, 15, 15)]
+)
+def test_sigma_is_any_kind_of_number(sigma: Any) -> None:
+    image, spy = pixels((16, 16), np.uint8), Spy()
+    vheatir.restore(image, task="denoise", sigma=sigma, model=as_model(spy))
+    assert float(spy.condition.max()) == pytest.approx(15 / 255)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "error", "message"),
+    [
+        ("15", ValueError, "sigma is a number, or three for R, G and B, or \"auto\", not the text '15'"),
+        (b"auto", ValueError, "not the text"),
+        (True, TypeError, "not True"),
+        ({"sigma": 15}, TypeError, "not dict"),
+        (15j, TypeError, "not complex"),
+        (object(), TypeError, "not object"),
+        (["a", "b", "c"], TypeError, "not list"),
+        (np.zeros((3, 1)), TypeError, 'sigma is a number, or three for R, G and B, or "auto"'),
+        (np.array([1.0, 2.0]), ValueError, "three for R, G and B, not 2"),
+        ([], ValueError, "three for R, G and B, not 0"),
+        ((5, -5, 5), ValueError, "0 or more in each channel, not 5, -5, 5"),
+        ((5, float("nan"), 5), ValueError, "0 or more in each channel"),
+        (float("nan"), ValueError, "sigma is 0 to 55"),
+    ],
+)
+def test_other_levels_are_refused_in_our_words(sigma: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        vheatir.restore(pixels((16, 16), np.uint8), task="denoise", sigma=sigma, model=as_model(Spy()))
+
+
+@pytest.mark.parametrize("quality", ["75", np.array([75, 80]), None, [], True])
+def test_other_qualities_are_refused_in_our_words(quality: Any) -> None:
+    with pytest.raises((ValueError, TypeError), match="quality"):
+        vheatir.restore(pixels((16, 16), np.uint8), task="jpeg", quality=quality, model=as_model(Spy(), "jpeg-gray"))
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [

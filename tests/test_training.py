@@ -489,6 +489,8 @@ def test_a_missing_option_file_shows_the_usage(monkeypatch: pytest.MonkeyPatch) 
         ),
         ({"datasets__train__degradation__sigma": [0, 300]}, "sigma must satisfy 0 <= low <= high <= 255, not"),
         ({"network_g__in_chans": 2}, "in_chans is 1 (gray) or 3 (RGB), not 2."),
+        ({"network_g__in_chans": 3}, "in_chans is 1 in datasets.train and 3 in network_g: make them equal, 1 (gray)"),
+        ({"datasets__val__in_chans": 3}, "in_chans is 3 in datasets.val and 1 in network_g: make them equal, 1 (gray)"),
         ({"path__pretrain_network_g": "absent.pth"}, "The weights absent.pth do not exist: change pretrain_network_g."),
         (
             {"path__resume_state": "absent.state"},
@@ -517,6 +519,74 @@ def test_a_broken_training_image_is_named(
     path = str(write_options(folder / "o.yml", training_options(datasets__train__cache=cache)))
     message = "photos/broken.jpg cannot be decoded: replace or remove it (datasets/prepare.py lists such files)."
     assert refused(monkeypatch, capsys, vheatir.train, "-opt", path) == message
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeros", "other", "no weights"])
+def test_a_broken_training_state_gives_way_to_the_one_before(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    path = str(write_options(folder / "o.yml", training_options()))
+    assert main(monkeypatch, vheatir.train, "-opt", path) == 0
+    experiment = folder / "experiments" / "tiny"
+    newest, weights = experiment / "training_states" / "8.state", experiment / "models" / "net_g_8.pth"
+    (experiment / "training_states" / "backup.state").write_bytes(b"whatever lies there too")
+    before, whole = load(weights), newest.read_bytes()
+    if damage == "no weights":
+        weights.unlink()
+    elif damage == "other":
+        torch.save({"iter": 8}, newest)
+    else:
+        newest.write_bytes({"empty": b"", "cut": whole[:-500], "zeros": bytes(len(whole))}[damage])
+    forget_basicsr_logger()
+    assert main(monkeypatch, vheatir.train, "-opt", path, "--auto_resume") == 0
+    assert same(load(weights), before)  # step 5 to 8 again
+    log = max(experiment.glob("train_*.log"), key=lambda file: file.stat().st_mtime).read_text()
+    assert f"training state {newest}" in log
+    assert "The state before it is taken." in log
+    assert "Resuming training from iteration 4" in log
+
+
+def test_only_broken_training_states_are_one_sentence(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write_options(folder / "o.yml", training_options()))
+    states = folder / "experiments" / "tiny" / "training_states"
+    states.mkdir(parents=True)
+    for name in ("4", "8"):
+        (states / f"{name}.state").write_bytes(b"no state")
+    told = refused(monkeypatch, capsys, vheatir.train, "-opt", path, "--auto_resume")
+    assert told.startswith(f"The training state {states / '8.state'} is damaged and cannot be read. None before it")
+    named = ("--force_yml", f"path:resume_state={states / '4.state'}")
+    told = refused(monkeypatch, capsys, vheatir.train, "-opt", path, *named)
+    assert told == f"The training state {states / '4.state'} is damaged and cannot be read."
+
+
+@pytest.mark.parametrize(
+    "schedule", [{"type": "WarmupCosine", "warmup_iter": 2}, {"type": "MultiStepLR", "milestones": [6], "gamma": 0.5}]
+)
+def test_options_changed_before_resuming_count_and_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, schedule: dict[str, Any]
+) -> None:
+    """A training that begins with the new options has the same rates from the step of resuming on."""
+    optimizer = {"type": "AdamW", "lr": 0.01, "weight_decay": 0.1}
+    path = str(write_options(folder / "o.yml", training_options(train__scheduler=schedule, train__optim_g=optimizer)))
+    changed: tuple[str, ...] = ("--force_yml", "train:optim_g:lr=0.002", "train:optim_g:weight_decay=0.3")
+    if schedule["type"] == "MultiStepLR":
+        changed += ("train:scheduler:gamma=0.1",)
+    assert main(monkeypatch, vheatir.train, "-opt", path, *changed, "name=whole") == 0
+    assert main(monkeypatch, vheatir.train, "-opt", path, "--force_yml", "train:total_iter=4") == 0
+    forget_basicsr_logger()
+    assert main(monkeypatch, vheatir.train, "-opt", path, *changed, "--auto_resume") == 0
+    states = [load(folder / "experiments" / name / "training_states" / "8.state") for name in ("whole", "tiny")]
+    whole, resumed = (state["optimizers"][0]["param_groups"][0] for state in states)
+    assert resumed["lr"] == pytest.approx(whole["lr"], rel=1e-12)
+    assert (resumed["initial_lr"], resumed["weight_decay"]) == (0.002, 0.3)
+    experiment = folder / "experiments" / "tiny"
+    log = max(experiment.glob("train_*.log"), key=lambda file: file.stat().st_mtime).read_text()
+    assert "Changed since the training state was saved: lr is 0.002, no longer 0.01." in log
+    assert "weight_decay is 0.3, no longer 0.1." in log
+    if schedule["type"] == "MultiStepLR":
+        assert "gamma is 0.1, no longer 0.5." in log
 
 
 def test_a_broken_validation_image_is_named_and_the_step_kept(

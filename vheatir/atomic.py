@@ -19,12 +19,17 @@ _NAME = re.compile(r"\.vheatir-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}\.tmp")
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name in the folder of ``path``; rename it to ``path`` if the block succeeds.
 
-    Whatever ends the block early, Ctrl-C included, removes the temporary file and leaves ``path`` as it was.
+    Whatever ends the block early, Ctrl-C included, removes the temporary file and leaves ``path`` as it was. An OSError
+    about the temporary file names ``path``.
     """
     temporary = path.with_name(f".vheatir-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename in (temporary, str(temporary)):  # nobody knows that name
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

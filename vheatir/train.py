@@ -26,6 +26,7 @@ from typing import Any
 from vheatir.allocator import keep_freed_memory
 from vheatir.interrupt import StopRequest, stop_on_signals
 from vheatir.options import OptionError, check_options, force_options, read_options
+from vheatir.resuming import Found, changes_kept, newest_state, read_state
 
 __all__ = ["Training", "main", "prepare", "run_command", "step", "train"]
 
@@ -65,6 +66,7 @@ def check_command_line(check: Callable[[Mapping[str, Any]], None]) -> None:
     options = force_options(read_options(arguments.opt), arguments.force_yml)
     check(options)
     _check_devices(options["num_gpu"])
+    _check_channels(options)
 
 
 @contextmanager
@@ -88,6 +90,17 @@ def _check_devices(num_gpu: object) -> None:
     available = torch.cuda.device_count()
     if num_gpu != "auto" and not (isinstance(num_gpu, int) and 0 <= num_gpu <= available):
         raise OptionError(f"num_gpu is auto or a number up to {available}, the GPUs of this machine, not {num_gpu}.")
+
+
+def _check_channels(options: Mapping[str, Any]) -> None:
+    """Refuse a network and data of different channels, which would end in the first convolution's own words."""
+    channels = options["network_g"]["in_chans"]
+    for phase, dataset in options["datasets"].items():
+        own = dataset.get("in_chans", channels)
+        if channels in (1, 3) and own != channels:
+            raise OptionError(
+                f"in_chans is {own} in datasets.{phase} and {channels} in network_g: make them equal, 1 (gray) or 3."
+            )
 
 
 def train(root: Path) -> int:
@@ -127,13 +140,15 @@ def prepare(root: Path) -> Training:
 
     opt, arguments = basicsr.parse_options(str(root), is_train=True)
     opt["root_path"] = str(root)
-    resume_state = _find_resume_state(opt)
-    if resume_state is None:
+    found = _find_resume_state(opt)
+    if found is None:
         basicsr.make_exp_dirs(opt)
     basicsr.copy_opt_file(arguments.opt, opt["path"]["experiments_root"])
-    _start_logger(opt, "train")
+    logger = _start_logger(opt, "train")
+    for warning in () if found is None else found.warnings:
+        logger.warning(warning)
     with options_at_fault():
-        return _build_training(opt, resume_state)
+        return _build_training(opt, None if found is None else found.state)
 
 
 @dataclass
@@ -149,24 +164,22 @@ class Training:
     iteration: int
 
 
-def _find_resume_state(opt: dict[str, Any]) -> dict[str, Any] | None:
+def _find_resume_state(opt: dict[str, Any]) -> Found | None:
     """The training state to go on from: the newest one for ``--auto_resume``, or ``path.resume_state``."""
-    import torch
-
     from vheatir.basicsr_compat import check_resume
 
     path = opt["path"].get("resume_state")
+    found = None
     if opt["auto_resume"]:
-        states = Path(opt["path"]["training_states"]).glob("*.state")
-        path = max(states, key=lambda state: int(state.stem), default=None)
-    if path is None:
-        return None
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"The training state {path} does not exist: change path.resume_state.")
-    opt["path"]["resume_state"] = str(path)
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    check_resume(opt, state["iter"])
-    return state
+        found = newest_state(Path(opt["path"]["training_states"]), Path(opt["path"]["models"]))
+    elif path is not None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"The training state {path} does not exist: change path.resume_state.")
+        found = Found(Path(path), read_state(Path(path)))
+    if found is not None:
+        opt["path"]["resume_state"] = str(found.path)
+        check_resume(opt, found.state["iter"])
+    return found
 
 
 def _start_logger(opt: dict[str, Any], kind: str) -> logging.Logger:
@@ -194,7 +207,8 @@ def _build_training(opt: dict[str, Any], resume_state: dict[str, Any] | None) ->
     ]
     model = basicsr.build_model(opt)
     if resume_state is not None:
-        model.resume_training(resume_state)
+        with changes_kept(model, opt["train"]["scheduler"]):
+            model.resume_training(resume_state)
         logging.getLogger("basicsr").info(f"Resuming training from iteration {iteration:,d}.")
     tb_logger = _start_tb_logger(opt, fresh=resume_state is None)
     message_logger = basicsr.MessageLogger(opt, iteration + 1, tb_logger)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-__all__ = ["Canvas", "ImageLike", "canvas_of"]
+__all__ = ["Canvas", "ImageLike", "canvas_of", "plain_array"]
 
 Array = npt.NDArray[Any]
 ImageLike = TypeVar("ImageLike", Array, Tensor)
@@ -66,6 +66,28 @@ def canvas_of(image: Array | Tensor) -> Canvas:
     return TensorCanvas(image) if isinstance(image, Tensor) else ArrayCanvas(image)
 
 
+def plain_array(image: object) -> Array:
+    """Check the type and shape of an array, and return it in the machine's own byte order.
+
+    Raises:
+        TypeError: if it is no array, a matrix or a masked array, or of another dtype than :func:`canvas_of` names.
+        ValueError: if it is of another shape, or empty.
+    """
+    if not isinstance(image, np.ndarray):
+        raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}.")
+    if isinstance(image, np.matrix | np.ma.MaskedArray):  # which index and compare in ways of their own
+        raise TypeError(
+            f"The image must be a plain NumPy array, not {type(image).__name__}; give numpy.asarray(image)."
+        )
+    plain = np.asarray(image)
+    if plain.dtype not in (np.uint8, np.uint16, ">u2") and not np.issubdtype(plain.dtype, np.floating):
+        raise TypeError(f"Arrays must be uint8, uint16, or float in [0, 1], not {plain.dtype}.")
+    if plain.ndim not in (2, 3) or (plain.ndim == 3 and plain.shape[2] not in (1, 3)):
+        raise ValueError(f"Arrays must be (H, W), (H, W, 1) or (H, W, 3), not {plain.shape}.")
+    _refuse_empty(plain.size, plain.shape)
+    return plain.astype(plain.dtype.newbyteorder("="), copy=False)
+
+
 class TensorCanvas(Canvas):
     """The canvas of a tensor."""
 
@@ -93,24 +115,18 @@ class ArrayCanvas(Canvas):
     """The canvas of an array."""
 
     def __init__(self, image: object) -> None:
-        if not isinstance(image, np.ndarray):
-            raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}.")
-        self._peak = _INTEGER_PEAKS.get(image.dtype)
-        if self._peak is None and not np.issubdtype(image.dtype, np.floating):
-            raise TypeError(f"Arrays must be uint8, uint16, or float in [0, 1], not {image.dtype}.")
-        if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-            raise ValueError(f"Arrays must be (H, W), (H, W, 1) or (H, W, 3), not {image.shape}.")
-        _refuse_empty(image.size, image.shape)
+        plain = plain_array(image)
+        self._peak = _INTEGER_PEAKS.get(plain.dtype)
         if self._peak is None:
-            _check_bounds(float(image.min()), float(image.max()))  # NaN becomes either
-        self._image = image if image.ndim == 3 else image[..., None]
+            _check_bounds(float(plain.min()), float(plain.max()))  # NaN becomes either
+        self._image = plain if plain.ndim == 3 else plain[..., None]
         self.batch = 1
         self.height, self.width, self.channels = self._image.shape
         self.has_equal_channels = self.channels == 1 or all(
             np.array_equal(self._image[..., 0], self._image[..., channel]) for channel in (1, 2)
         )
-        self.result = np.empty(image.shape, image.dtype)
-        self._result = self.result if image.ndim == 3 else self.result[..., None]
+        self.result = np.empty(plain.shape, image.dtype if isinstance(image, np.ndarray) else plain.dtype)
+        self._result = self.result if plain.ndim == 3 else self.result[..., None]
 
     def read(self, rows: slice, columns: slice) -> Tensor:
         values = self._image[rows, columns].astype(np.float32).transpose(2, 0, 1)

@@ -31,10 +31,11 @@ _TASK_HELP: Final = (
     "denoise, white noise of known strength; jpeg, compression alone"
 )
 _EPILOG: Final = """\
-Results keep their input's name, folder structure, bit depth, alpha channel, EXIF data and ICC profile; they are turned
-as the EXIF orientation asks. PNG, TIFF, BMP and WebP are written in their own format, without loss; JPEG inputs are
-written as PNG, since JPEG would add artifacts back, unless --quality-out is given. Results of an earlier run are
-replaced (or kept: --skip-existing), inputs never are.
+Results keep their input's name, folder structure, bit depth, alpha channel, EXIF data, ICC profile, XMP and
+resolution, as far as the format holds them; they are turned as the EXIF orientation asks. PNG, TIFF, BMP and WebP are
+written in their own format, without loss; AVIF becomes PNG, and so does JPEG, which would add artifacts back, unless
+--quality-out is given. Results of an earlier run are replaced (or kept: --skip-existing), inputs never are. JPEG files
+whose data are cut or damaged are not restored.
 
 examples:
   %(prog)s --task photo photos/ out/
@@ -191,10 +192,15 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.format == "jpeg" and arguments.quality_out is None:
         raise UsageError("--format jpeg needs --quality-out, 1 to 100.")
     for option, path in (("--compare", arguments.compare), ("--report", arguments.report)):
-        if path is not None and arguments.input.is_dir() and path.resolve().is_relative_to(arguments.input.resolve()):
+        if path is not None and arguments.input.is_dir() and _is_within(path, arguments.input):
             raise UsageError(f"{option} {path} lies within the input {arguments.input}; give a place outside of it.")
     if arguments.report is not None and not arguments.report.absolute().parent.is_dir():
         raise UsageError(f"The folder of --report {arguments.report} does not exist; make it first.")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Tell whether a path lies within a folder, links followed, but in no circle."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _print_plan(jobs: Sequence[Job], *, skip_existing: bool) -> int:

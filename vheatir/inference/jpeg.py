@@ -16,14 +16,19 @@ import numpy.typing as npt
 from vheatir.data.jpeg_tables import LUMINANCE, scaled_table
 
 __all__ = [
-    "FrameHeader",
+    "Component",
+    "Frame",
+    "all_segments",
     "frame_header",
-    "is_complete",
+    "header_segments",
     "is_jpeg",
     "jpeg_quality",
     "luminance_table",
     "nearest_quality",
+    "parse_frame",
     "scaled_luminance_table",
+    "tidied",
+    "without_notes",
 ]
 
 # order in which a DQT segment lists an 8x8 table (ITU-T T.81, figure A.6): along the anti-diagonals
@@ -32,7 +37,14 @@ _ZIGZAG: Final = sorted(range(64), key=lambda i: (i // 8 + i % 8, i // 8 if (i /
 # second byte of the markers (ITU-T T.81, table B.1)
 _SOI, _EOI, _SOS, _DQT = 0xD8, 0xD9, 0xDA, 0xDB
 _FRAME_HEADERS: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+#: application segments, except JFIF's (0) and Adobe's (14), which tell of colours; comments
+_NOTES: Final = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 _WITHOUT_LENGTH: Final = frozenset({0x01, *range(0xD0, 0xD9)})
+#: bytes of any kind that may stand before a JPEG file, and those that may in any number
+_MOST_JUNK: Final = 16
+_BLANK: Final = b"\0\t\n\r "
+#: starts of files that may hold a JPEG near their own
+_OTHER_FILES: Final = (b"II", b"MM", b"RIFF", b"BM", b"\x89PNG", b"GIF8", b"8BPS")
 
 
 def is_jpeg(data: bytes) -> bool:
@@ -41,31 +53,115 @@ def is_jpeg(data: bytes) -> bool:
 
 
 @dataclass(frozen=True)
-class FrameHeader:
-    """Size and number of colour components of a JPEG's frame."""
+class Component:
+    """A colour component: its name in scan headers, and its sampling factors."""
 
+    name: int
+    horizontal: int
+    vertical: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A JPEG's frame header: the second byte of its marker, bits of a sample, size, and colour components."""
+
+    marker: int
+    precision: int
     width: int
     height: int
-    components: int
+    components: tuple[Component, ...]
+
+    @property
+    def horizontal(self) -> int:
+        """The largest horizontal sampling factor."""
+        return max(component.horizontal for component in self.components)
+
+    @property
+    def vertical(self) -> int:
+        """The largest vertical sampling factor."""
+        return max(component.vertical for component in self.components)
 
 
-def frame_header(data: bytes) -> FrameHeader | None:
+def frame_header(data: bytes) -> Frame | None:
     """Return the frame header of a JPEG file, or None if there is none."""
-    for marker, _, payload in _segments(data):
-        if marker in _FRAME_HEADERS and len(payload) >= 6:
-            height, width = int.from_bytes(payload[1:3], "big"), int.from_bytes(payload[3:5], "big")
-            return FrameHeader(width, height, payload[5])
-    return None
+    frames = (parse_frame(marker, payload) for marker, _, payload in _segments(data))
+    return next((frame for frame in frames if frame is not None), None)
 
 
-def is_complete(data: bytes) -> bool:
-    """Tell whether the bytes of a JPEG file reach its end-of-image marker.
+def parse_frame(marker: int, payload: bytes) -> Frame | None:
+    """Return the frame header that a segment holds, or None if it is another segment, or damaged."""
+    count = payload[5] if len(payload) > 5 else 0
+    if marker not in _FRAME_HEADERS or count == 0 or len(payload) < 6 + 3 * count:
+        return None
+    height, width = int.from_bytes(payload[1:3], "big"), int.from_bytes(payload[3:5], "big")
+    fields = [payload[at : at + 3] for at in range(6, 6 + 3 * count, 3)]
+    components = tuple(Component(field[0], field[1] >> 4, field[1] & 0x0F) for field in fields)
+    if any(component.horizontal == 0 or component.vertical == 0 for component in components):
+        return None
+    return Frame(marker, payload[0], width, height, components)
 
-    Looked for behind the first scan header, since a thumbnail in the header has a marker of its own;
-    entropy-coded data cannot contain it.
+
+def tidied(data: bytes) -> bytes | None:
+    """Return a JPEG file as decoders want it, without junk and with an end marker.
+
+    Junk before the file or between the segments of its header is passed over by libjpeg and browsers. Before the file
+    it is a few bytes, or blank: among many bytes of another kind a JPEG is something else's thumbnail. Whether a file
+    without an end marker has all its pixels, is another question.
+
+    Returns:
+        The file, ``data`` itself if there is nothing to do; None if it is no JPEG file.
     """
-    scan = next((offset for marker, offset, _ in _segments(data) if marker == _SOS), None)
-    return scan is not None and data.find(bytes((0xFF, _EOI)), scan) != -1
+    start = data.find(b"\xff\xd8", 0, _MOST_JUNK)
+    blank = len(data) - len(data.lstrip(_BLANK))
+    if start != 0 and blank > 0 and data.startswith(b"\xff\xd8", blank):
+        start = blank
+    if start == -1 or data.startswith(_OTHER_FILES) or (start > 0 and frame_header(data[start:]) is None):
+        return None
+    places = list(_placed_segments(data, start + 2))
+    header = b"\xff\xd8" + b"".join(data[begin:end] for begin, _, end, _ in places)
+    behind = places[-1][2] if places else start + 2
+    # entropy-coded data cannot contain it, but a thumbnail in the header can
+    ending = b"" if data.find(bytes((0xFF, _EOI)), behind) != -1 else bytes((0xFF, _EOI))
+    is_clean = start == 0 and len(header) == behind
+    return data + ending if is_clean else header + data[behind:] + ending
+
+
+def without_notes(data: bytes) -> bytes:
+    """Return a JPEG file without the segments that decoding needs not: EXIF data, profiles, comments."""
+    places = list(_placed_segments(data, 2))
+    kept = [data[begin:end] for begin, marker, end, _ in places if marker not in _NOTES]
+    return b"".join((data[:2], *kept, data[places[-1][2] :])) if places else data
+
+
+def header_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (marker, payload) of the segments before the first scan that are whole."""
+    for begin, marker, end, payload in _placed_segments(data, 2):
+        if len(payload) == end - begin - 4:
+            yield marker, payload
+
+
+def all_segments(data: bytes, markers: npt.NDArray[np.integer[Any]]) -> Iterator[tuple[int, int, bytes]]:
+    """Yield (marker, offset behind its segment, payload) of every segment, also behind scans, up to the end marker.
+
+    Args:
+        data: the file, starting at its SOI marker.
+        markers: sorted offsets of every 255 that neither 0 nor 255 follows.
+    """
+    offset = 2
+    while True:
+        place = int(np.searchsorted(markers, offset))
+        if place == len(markers):
+            return
+        offset = int(markers[place])
+        marker = data[offset + 1]
+        if marker == _EOI:
+            return
+        if marker in _WITHOUT_LENGTH:
+            offset += 2
+            continue
+        end = offset + 2 + int.from_bytes(data[offset + 2 : offset + 4], "big")
+        yield marker, end, data[offset + 4 : end]
+        offset = end
 
 
 def jpeg_quality(data: bytes) -> int:
@@ -117,21 +213,29 @@ def nearest_quality(table: npt.NDArray[np.integer[Any]]) -> int:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Yield (marker, offset behind its segment, payload) up to the first scan header, if it is reached."""
-    offset = 2  # behind SOI
-    while offset + 4 <= len(data) and data[offset] == 0xFF:
+    for _, marker, end, payload in _placed_segments(data, 2):
+        yield marker, end, payload
+
+
+def _placed_segments(data: bytes, offset: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield (offset, marker, offset behind, payload) of segments up to the first scan header; junk is passed over."""
+    while True:
+        offset = data.find(b"\xff", offset)
+        if offset == -1 or offset + 4 > len(data):
+            return
         marker = data[offset + 1]
         if marker == 0xFF:  # fill byte
             offset += 1
             continue
-        if marker in _WITHOUT_LENGTH:
+        if marker == 0 or marker in _WITHOUT_LENGTH:
             offset += 2
             continue
         length = int.from_bytes(data[offset + 2 : offset + 4], "big")
         end = offset + 2 + length
-        yield marker, end, data[offset + 4 : end]
+        yield offset, marker, end, data[offset + 4 : end]
         if marker in (_SOS, _EOI):
             return
-        offset = end
+        offset = max(end, offset + 2)
 
 
 def _quantisation_tables(payload: bytes) -> dict[int, npt.NDArray[np.int64]]:

@@ -7,11 +7,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeGuard
+
+import numpy as np
 
 from vheatir.checkpoint import LEVEL_LIMITS, WeightsHeader
 
-__all__ = ["Levels", "Sigma", "check_levels", "mean_sigma", "scaled_levels", "trained_levels"]
+__all__ = [
+    "Levels",
+    "Sigma",
+    "check_levels",
+    "given_numbers",
+    "is_auto",
+    "mean_sigma",
+    "scaled_levels",
+    "trained_levels",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -28,11 +39,41 @@ def mean_sigma(channels: Sequence[float]) -> float:
     docs/levels.md.
 
     Raises:
-        ValueError: if there are neither one nor three channels.
+        ValueError: if there are neither one nor three channels, or one is below 0 or not finite.
     """
     if len(channels) not in (1, 3):
         raise ValueError(f"sigma is one number, or three for R, G and B, not {len(channels)}.")
+    if not all(0 <= sigma < math.inf for sigma in channels):
+        raise ValueError(f"sigma is 0 or more in each channel, not {', '.join(f'{sigma:g}' for sigma in channels)}.")
     return math.sqrt(sum(sigma**2 for sigma in channels) / len(channels))
+
+
+def is_auto(level: object) -> TypeGuard[Literal["auto"]]:
+    """Tell whether a level is the word "auto"; arrays do not compare to words."""
+    return isinstance(level, str) and level == "auto"
+
+
+def given_numbers(name: str, level: object) -> tuple[float, ...]:
+    """Return a level that somebody gave as numbers: of any type of number, or of several, an array among them.
+
+    Args:
+        name: of the level, for messages.
+        level: what was given.
+
+    Raises:
+        TypeError: if it is no number and holds none.
+        ValueError: if it is a text.
+    """
+    wanted = f'{name} is a number{", or three for R, G and B," if name == "sigma" else ""} or "auto"'
+    if isinstance(level, str | bytes):
+        raise ValueError(f"{wanted}, not the text {level!r}.")
+    try:
+        numbers = np.asarray(level, dtype=float)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{wanted}, not {type(level).__name__}.") from error
+    if isinstance(level, bool) or numbers.ndim > 1:
+        raise TypeError(f"{wanted}, not {level!r}.")
+    return tuple(float(number) for number in np.atleast_1d(numbers))
 
 
 @dataclass(frozen=True)

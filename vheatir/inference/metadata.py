@@ -52,7 +52,7 @@ _FLIPS: Final = {
 }
 
 
-def encode_gray_alpha_png(gray: Array, alpha: Array, *, exif: bytes | None, icc: bytes | None) -> bytes:
+def encode_gray_alpha_png(gray: Array, alpha: Array) -> bytes:
     """Encode gray (H, W) with alpha (H, W), uint8 or uint16, as a PNG of colour type 4, which OpenCV does not write."""
     height, width = gray.shape
     big_endian = np.stack((gray, alpha), axis=-1).astype(gray.dtype.newbyteorder(">"))
@@ -61,12 +61,7 @@ def encode_gray_alpha_png(gray: Array, alpha: Array, *, exif: bytes | None, icc:
     filtered[0, 1:] = rows[0]
     filtered[1:, 1:] = rows[1:] - rows[:-1]
     header = struct.pack(">IIBBBBB", width, height, gray.dtype.itemsize * 8, 4, 0, 0, 0)
-    chunks = [(b"IHDR", header)]
-    if icc is not None:
-        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
-    if exif is not None:
-        chunks.append((b"eXIf", exif))
-    chunks += [(b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, payload) for kind, payload in chunks)
 
 

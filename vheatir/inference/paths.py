@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import logging
 import os
 from collections import Counter
@@ -36,6 +37,17 @@ FORMATS: Final[dict[str, tuple[str, ...]]] = {
 JPEG_SUFFIXES: Final = frozenset(FORMATS["jpeg"])
 IMAGE_SUFFIXES: Final = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 LOSSLESS_SUFFIXES: Final = IMAGE_SUFFIXES - JPEG_SUFFIXES
+#: read by plugins of Pillow's, where there are some, and written as PNG
+_PLUGIN_SUFFIXES: Final = frozenset({".avif"}) | (
+    frozenset({".heic", ".heif"}) if importlib.util.find_spec("pillow_heif") else frozenset()
+)
+_INPUT_SUFFIXES: Final = IMAGE_SUFFIXES | _PLUGIN_SUFFIXES
+#: pictures of other kinds, worth a word when they are left out
+_OTHER_PICTURES: Final = frozenset({
+    ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".gif", ".psd", ".xcf", ".svg", ".exr", ".hdr", ".tga", ".pbm", ".pgm",
+    ".ppm", ".pnm", ".fits", ".dcm", ".pdf", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2",
+    ".orf", ".rw2", ".raf", ".pef", ".raw", ".3fr", ".iiq",
+})  # fmt: skip
 
 
 class UsageError(ValueError):
@@ -87,7 +99,9 @@ class Selection:
         suffix = name.suffix.lower()
         if self.format is not None:
             return name if suffix in FORMATS[self.format] else name.with_suffix(FORMATS[self.format][0])
-        return name.with_suffix(".png") if suffix in JPEG_SUFFIXES and not self.keep_jpeg else name
+        if suffix in _PLUGIN_SUFFIXES or (suffix in JPEG_SUFFIXES and not self.keep_jpeg):
+            return name.with_suffix(".png")
+        return name
 
 
 def plan_jobs(source: Path, output: Path, selection: Selection | None = None) -> list[Job]:
@@ -108,15 +122,15 @@ def plan_jobs(source: Path, output: Path, selection: Selection | None = None) ->
     _check_output(output)
     problems: list[Job] = []
     if source.is_dir():
-        if output.resolve() == source.resolve() or not selection.inside:
+        if _resolved(output) == _resolved(source) or not selection.inside:
             _check_separate(source, output)
         root, names = source, _image_names(source, output, selection, problems)
     elif source.is_file():
         root, names = source.parent, [Path(source.name)]
-        if output.resolve() == root.resolve():
+        if _resolved(output) == _resolved(root):
             raise UsageError(f"The output {output} is the input's own folder; give another one.")
-        if source.suffix.lower() not in IMAGE_SUFFIXES:
-            raise UsageError(f"{source} is not an image of a supported kind: {_listed(IMAGE_SUFFIXES)}.")
+        if source.suffix.lower() not in _INPUT_SUFFIXES:
+            raise UsageError(f"{source} is not an image of a supported kind: {_listed(_INPUT_SUFFIXES)}.")
     else:
         raise UsageError(f"The input {source} does not exist; give an image or a folder of images.")
     results = _result_names(names, selection)
@@ -128,13 +142,13 @@ def plan_jobs(source: Path, output: Path, selection: Selection | None = None) ->
 def _check_output(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise UsageError(f"The output {output} is a file; give a folder.")
-    if not output.exists() and output.suffix.lower() in IMAGE_SUFFIXES:
+    if not output.exists() and output.suffix.lower() in _INPUT_SUFFIXES:
         raise UsageError(f"The output {output} names an image; give a folder, results keep their input's name.")
 
 
 def _check_separate(source: Path, output: Path) -> None:
     """Refuse an output folder within the input folder: the next run would take results for inputs."""
-    inner, outer = output.resolve(), source.resolve()
+    inner, outer = _resolved(output), _resolved(source)
     if inner == outer or outer in inner.parents:
         raise UsageError(
             f"The output {output} lies within the input {source}; give a folder outside of it, or, for one below it, "
@@ -151,20 +165,35 @@ def _image_names(folder: Path, output: Path, selection: Selection, problems: lis
         problems.append(Job(place, place, place.relative_to(folder), problem))
 
     names: list[Path] = []
-    others = 0
-    results = output.resolve()
+    others: Counter[str] = Counter()
+    results = _resolved(output)
     for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = [name for name in folders if name != output.name or Path(parent, name).resolve() != results]
-        paths = [Path(parent, file).relative_to(folder) for file in files]
-        images = [path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and selection.takes(path)]
+        folders[:] = [name for name in folders if name != output.name or _resolved(Path(parent, name)) != results]
+        # what macOS keeps of a file where it cannot be kept with it is called ._ and the file's name
+        paths = [Path(parent, file).relative_to(folder) for file in files if not file.startswith("._")]
+        images = [path for path in paths if path.suffix.lower() in _INPUT_SUFFIXES and selection.takes(path)]
         names += images
-        others += len(paths) - len(images)
+        others.update(path.suffix.lower() for path in set(paths) - set(images))
     if not names and not problems:
-        wanted = "that the patterns leave" if selection.include or selection.exclude else _listed(IMAGE_SUFFIXES)
-        raise UsageError(f"The folder {folder} holds no images ({wanted}).")
+        wanted = "that the patterns leave" if selection.include or selection.exclude else _listed(_INPUT_SUFFIXES)
+        left_out = f"; left out{_named(others)}" if others else ""
+        raise UsageError(f"The folder {folder} holds no images ({wanted}){left_out}.")
     if others:
-        logger.info("%d other files in %s are left out", others, folder)
+        logger.info("%d other files in %s are left out%s", others.total(), folder, _named(others))
     return sorted(names)
+
+
+def _named(others: Counter[str]) -> str:
+    """Files that are left out, by kind, the most frequent first; and what to do with those that are pictures."""
+    kinds = [(suffix, count) for suffix, count in others.most_common() if suffix not in _INPUT_SUFFIXES]
+    listed = ", ".join(f"{suffix or 'no suffix'}: {count}" for suffix, count in kinds)
+    remedy = "; convert pictures to PNG or TIFF first" if _OTHER_PICTURES & set(others) else ""
+    return f" ({listed}{remedy})" if listed else ""
+
+
+def _resolved(path: Path) -> Path:
+    """The path without links; a link that leads in a circle stays as it is."""
+    return Path(os.path.realpath(path))
 
 
 def _matches(name: Path, pattern: str) -> bool:
@@ -186,9 +215,9 @@ def _check_inputs_kept(jobs: Sequence[Job]) -> None:
 
     def resolved(path: Path) -> Path:
         if path.is_symlink():
-            return path.resolve()
+            return _resolved(path)
         if path.parent not in folders:
-            folders[path.parent] = path.parent.resolve()
+            folders[path.parent] = _resolved(path.parent)
         return folders[path.parent] / path.name
 
     inputs = {resolved(job.source) for job in jobs}

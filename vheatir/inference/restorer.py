@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from vheatir.checkpoint import Degradation
-from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
+from vheatir.inference.arrays import Canvas, ImageLike, canvas_of, plain_array
 from vheatir.inference.compute import Precision, check_precision, select_device
 from vheatir.inference.grain import estimate_noise
-from vheatir.inference.images import Image, ImageError, read_image, write_image
+from vheatir.inference.images import Image, ImageError, prepared, read_image, write_image
 from vheatir.inference.jpeg_trace import lowest_jpeg_quality
-from vheatir.inference.levels import Levels, Sigma, mean_sigma, scaled_levels, trained_levels
+from vheatir.inference.levels import Levels, Sigma, given_numbers, is_auto, mean_sigma, scaled_levels, trained_levels
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import RestorationError, TileRunner
@@ -207,6 +207,7 @@ class Restorer:
             ValueError: as for :meth:`restore`.
         """
         image = read_image(Path(source), max_megapixels=max_megapixels)
+        image = prepared(Path(destination), image, quality=quality_out)  # what cannot be written is found in time
         levels, found = self.file_levels(Path(source), image, sigma, quality)
         # in the stored orientation, on the JPEG's own grid
         pixels, tiles = self._restore(image.pixels, levels)
@@ -290,14 +291,15 @@ class Restorer:
                 raise ValueError(
                     'Task "denoise" takes sigma, the noise\'s standard deviation in 8-bit units, and no quality.'
                 )
-            if sigma == "auto":
+            if is_auto(sigma):
                 return self._estimated_sigma(_array(image, "sigma"))
-            parts = f"of channels {', '.join(f'{part:g}' for part in sigma)}" if isinstance(sigma, Sequence) else ""
-            return _given(sigma, None), parts
+            parts = given_numbers("sigma", sigma)
+            found = f"of channels {', '.join(f'{part:g}' for part in parts)}" if len(parts) > 1 else ""
+            return _given(sigma, None), found
         if quality is None or sigma is not None:
             raise ValueError('Task "jpeg" takes quality, 1 to 100 or "auto", and no sigma.')
-        if quality != "auto":
-            return Levels(quality=quality), ""
+        if not is_auto(quality):
+            return _given(None, quality), ""
         traced = lowest_jpeg_quality(_array(image, "quality"))
         if traced is None:
             raise ValueError("The image shows no trace of JPEG compression; give its quality, 1 to 100.")
@@ -323,7 +325,7 @@ class Restorer:
         if self.task == "photo":
             given = _given(sigma, quality)
             return given, self._seen(image, given)
-        if self.task == "denoise" or sigma is not None or quality not in (None, "auto"):
+        if self.task == "denoise" or sigma is not None or not (quality is None or is_auto(quality)):
             return self._array_levels(image.pixels, sigma, quality)
         own, traced = image.jpeg_quality, lowest_jpeg_quality(image.pixels)
         if traced is not None and (own is None or traced < own - _TRACE_TOLERANCE):
@@ -379,16 +381,25 @@ def restore(
 def _array(image: npt.NDArray[Any] | Tensor, name: str) -> npt.NDArray[Any]:
     if isinstance(image, Tensor):
         raise ValueError(f'{name}="auto" is for arrays; give the {name} of a tensor.')
-    return image
+    return plain_array(image)
 
 
-def _given(sigma: Sigma | Auto | None, quality: float | Auto | None) -> Levels:
+def _given(sigma: object, quality: object) -> Levels:
     """The levels that are numbers; "auto" and None are not known."""
-    known_sigma = None if sigma is None or isinstance(sigma, str) else sigma
     return Levels(
-        sigma=mean_sigma(known_sigma) if isinstance(known_sigma, Sequence) else known_sigma,
-        quality=None if quality is None or isinstance(quality, str) else quality,
+        sigma=None if sigma is None or is_auto(sigma) else _one_sigma(given_numbers("sigma", sigma)),
+        quality=None if quality is None or is_auto(quality) else _one_quality(given_numbers("quality", quality)),
     )
+
+
+def _one_sigma(parts: tuple[float, ...]) -> float:
+    return parts[0] if len(parts) == 1 else mean_sigma(parts)
+
+
+def _one_quality(numbers: tuple[float, ...]) -> float:
+    if len(numbers) != 1:
+        raise ValueError(f"quality is one number, not {len(numbers)}.")
+    return numbers[0]
 
 
 def _middle(side: int) -> slice:
