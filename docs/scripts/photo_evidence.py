@@ -7,7 +7,7 @@ r"""What ``--task photo`` does for real photographs, beside the other tasks, in 
 * clean photographs of the validation list, their middle 256 x 256 pixels: as they are; with noise of σ 15, rounded,
   then JPEG 60; and JPEG 30, shifted by (3, 5) pixels, then JPEG 80.
 
-Scores go to ``docs/results/photo.json``, what is there already is not computed again (``--again METHOD`` does), and
+Scores go to ``docs/photo.json``, what is there already is not computed again (``--again METHOD`` does), and
 the table of docs/photo.md is printed.
 """
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", help="weights file of the task photo (default: the bundled one)")
     parser.add_argument("--again", nargs="*", default=[], metavar="METHOD", help="methods to compute again")
     parser.add_argument("--only", nargs="*", metavar="METHOD", help="compute no others")
-    parser.add_argument("--results", type=Path, default=Path("docs/results/photo.json"))
+    parser.add_argument("--results", type=Path, default=Path("docs/photo.json"))
     parsed = parser.parse_args(arguments)
     scores: Scores = json.loads(parsed.results.read_text()) if parsed.results.is_file() else {}
     for name, pairs in _sets(parsed.pairs, parsed.photos, parsed.validation).items():

@@ -15,15 +15,15 @@ class RowFacts:
 
     Attributes:
         title: what it is, for tables.
-        kind: "ours" (our network), "swinir" (BasicSR's), "restorer" (the bundled weights as people use them) or
-            "operator" (the lone operator).
+        kind: "ours" (our network), "photo" (our pyramid), "swinir" (BasicSR's), "restorer" (the bundled weights as
+            people use them) or "operator" (the lone operator).
         help: what it is, for the command; rows of the same words stand together there.
         options: what is handed to the builder of its kind.
         by_default: it is measured unless told otherwise.
     """
 
     title: str
-    kind: Literal["ours", "swinir", "restorer", "operator"]
+    kind: Literal["ours", "photo", "swinir", "restorer", "operator"]
     help: str
     options: Mapping[str, Any] = field(default_factory=dict)
     by_default: bool = True
@@ -39,6 +39,9 @@ ROW_FACTS: Final[Mapping[str, RowFacts]] = {
         "vHeatIR `fast` in default tiles",
         "restorer",
         "the bundled `fast` weights as vheatir.restore runs them: 8-bit image, default tiles",
+    ),
+    "photo": RowFacts(
+        "vHeatIR photo", "photo", "the network of --task photo, told nothing, whole image in one pass", by_default=False
     ),
     "light": RowFacts("vHeatIR `light`", "ours", _OURS, {"name": "light"}),
     "paper": RowFacts("vHeatIR `paper`", "ours", _OURS, {"name": "paper"}, by_default=False),

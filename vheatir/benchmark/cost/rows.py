@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vheatir.archs import VHeatIR, configuration
+from vheatir.archs import VHeatIR, VHeatPyramid, configuration
 from vheatir.archs.mixers import MixerName
+from vheatir.archs.pyramid_arch import UNKNOWN
 from vheatir.benchmark.cost.reference import DenseHeat, Heat, SwinIR, swinir_class
 from vheatir.benchmark.cost.row_list import ROW_FACTS, RowFacts
 from vheatir.data.degradations import noise_level
@@ -36,11 +37,13 @@ class NetworkRow:
     Attributes:
         title: what it is, for tables.
         make: builds the network.
+        levels: what it is told, one image's condition.
         is_swinir: it needs BasicSR.
     """
 
     title: str
     make: Callable[[], nn.Module]
+    levels: float | tuple[float, ...] = noise_level(SIGMA)
     is_swinir: bool = False
 
     def prepare(self) -> None:
@@ -57,7 +60,7 @@ class NetworkRow:
         network = self.make().eval().requires_grad_(False).to(device)
         if not self.is_swinir:  # each is run as its own users run it
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        image, level = _image(size).to(device), torch.tensor([noise_level(SIGMA)], device=device)
+        image, level = _image(size).to(device), torch.tensor([self.levels], device=device)
 
         @torch.inference_mode()
         def call() -> Tensor:
@@ -136,6 +139,8 @@ def _swinir(embed_dim: int, depths: tuple[int, ...]) -> Callable[[], nn.Module]:
 def _row(facts: RowFacts) -> Row:
     if facts.kind == "ours":
         return NetworkRow(facts.title, _ours(**facts.options))
+    if facts.kind == "photo":
+        return NetworkRow(facts.title, VHeatPyramid, levels=(UNKNOWN, UNKNOWN))
     if facts.kind == "swinir":
         return NetworkRow(facts.title, _swinir(**facts.options), is_swinir=True)
     if facts.kind == "restorer":
