@@ -154,7 +154,8 @@ def test_window_attention_in_our_network_is_the_mixer() -> None:
 
 def test_the_list_of_rows_says_what_each_is() -> None:
     assert tuple(ROWS) == ROW_NAMES
-    assert tuple(name for name, row in ROWS.items() if isinstance(row, NetworkRow)) == NETWORK_NAMES
+    networks = tuple(name for name, row in ROWS.items() if isinstance(row, NetworkRow))
+    assert tuple(name for name in networks if name != "photo") == NETWORK_NAMES  # it trains on batches of its own kind
     assert {name for name, row in ROWS.items() if isinstance(row, NetworkRow) and row.is_swinir} == {
         "swinir-light",
         "swinir",

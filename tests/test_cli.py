@@ -353,7 +353,7 @@ def test_help_and_version_import_nothing_heavy() -> None:
         "    assert stopped.code == 0\n"
         "assert not {'torch', 'cv2', 'numpy', 'tqdm', 'safetensors'} & set(sys.modules)\n"
     )
-    for option, expected in (("--help", "JPEG inputs are written as PNG"), ("--version", vheatir.__version__)):
+    for option, expected in (("--help", "AVIF becomes PNG, and so does JPEG"), ("--version", vheatir.__version__)):
         done = subprocess.run([sys.executable, "-c", code, option], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert expected in " ".join(done.stdout.split())
