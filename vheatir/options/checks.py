@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import difflib
 import inspect
-from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeGuard
 
-__all__ = ["OptionError", "check_keys", "check_options", "check_pretraining_options", "force_options", "read_options"]
+from vheatir.options.errors import OptionError, hint, listed, section_name, unknown_key
+
+__all__ = ["check_keys", "check_options", "check_pretraining_options"]
 
 
 class _Keys(NamedTuple):
@@ -93,55 +92,6 @@ _CHOICES: Final[Mapping[str, tuple[str | None, ...]]] = {
 _TEXT_KEYS: Final = _keys(
     "name suffix subsampling dataroot_gt dataroots_gt include_list exclude_list pretrain_network_g resume_state"
 ).required
-
-
-class OptionError(ValueError):
-    """An option file that cannot be used; the message names the key and the remedy."""
-
-
-def read_options(path: Path) -> dict[str, Any]:
-    """Read a YAML option file.
-
-    Raises:
-        OptionError: if the file is missing, is no YAML or holds no mapping.
-    """
-    import yaml  # comes with the extra "train"
-
-    if not path.is_file():
-        raise OptionError(f"The option file {path} does not exist.")
-    try:
-        options = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())  # YAML's own messages run over several lines
-        raise OptionError(f"{path} is not valid YAML: {reason}.") from error
-    if not isinstance(options, dict):
-        raise OptionError(f"{path} holds no options: it must be a mapping of keys to values.")
-    return options
-
-
-def force_options(options: Mapping[str, Any], entries: Sequence[str]) -> dict[str, Any]:
-    """What BasicSR's ``--force_yml`` makes of an option file, so that it can be checked first.
-
-    Args:
-        options: the file's content.
-        entries: ``section:key=value`` each.
-
-    Returns:
-        A changed copy.
-
-    Raises:
-        OptionError: if an entry has another form, or names a section that the file does not have.
-    """
-    forced = copy.deepcopy(dict(options))
-    for entry in entries:
-        keys, value = _split_entry(entry)
-        section, place = forced, ""
-        for key in keys[:-1]:
-            if not isinstance(section.get(key), dict):
-                raise OptionError(f"--force_yml {entry}: {_unknown_key(key, place, section)}")
-            section, place = section[key], f"{place}.{key}".lstrip(".")
-        section[keys[-1]] = value
-    return forced
 
 
 def check_options(options: Mapping[str, Any], *, is_train: bool) -> None:
@@ -261,7 +211,7 @@ def _check_dataset(options: Mapping[str, Any], phase: str, *, is_train: bool) ->
     phases = ("train", "val") if is_train else ("test", "val")
     training = is_train and phase == "train"
     if not training and str(phase).split("_")[0] not in set(phases) - {"train"}:  # val, val_2, test_set14, ...
-        raise OptionError(_unknown_key(phase, "datasets", phases))
+        raise OptionError(unknown_key(phase, "datasets", phases))
     place, dataset = f"datasets.{phase}", _section(options, "datasets", phase)
     _check_typed(place, dataset, {"DegradedImageDataset": _TRAINING_DATASET if training else _EVALUATION_DATASET})
     if dataset.get("on_device", False) and dataset["degradation"].get("type") == "mixture":
@@ -301,17 +251,17 @@ def _check_level(place: str, degradation: Mapping[str, Any], *, training: bool) 
         level = degradation[key]
         if not training and not _is_number(level):
             raise OptionError(f"{place}.{key} is one number for validation and testing, not {level}.")
-        if training and not _is_range(level) and not (key == "sigmas" and _is_list(level)):
+        if training and not _is_range(level) and not (key == "sigmas" and _islisted(level)):
             raise OptionError(f"{place}.{key} is a list of numbers for training, [lowest, highest], not {level}.")
 
 
 def _check_typed(place: str, content: Mapping[str, Any], known: Mapping[str, _Keys]) -> None:
     """Check a section whose other keys depend on its ``type``."""
     if "type" not in content:
-        raise OptionError(f"Missing key type in the section {place}: known are {_list(known)}.")
+        raise OptionError(f"Missing key type in the section {place}: known are {listed(known)}.")
     kind = str(content["type"])
     if kind not in known:
-        raise OptionError(f"Unknown type {kind} in the section {place}: {_hint(kind, known)}")
+        raise OptionError(f"Unknown type {kind} in the section {place}: {hint(kind, known)}")
     _check_keys(place, content, known[kind])
 
 
@@ -319,10 +269,10 @@ def _check_keys(place: str, content: Mapping[str, Any], keys: _Keys) -> None:
     known = keys.required | keys.optional
     for key, value in content.items():
         if key not in known:
-            raise OptionError(_unknown_key(key, place, known))
+            raise OptionError(unknown_key(key, place, known))
         _check_value(f"{place}.{key}".lstrip("."), key, value)
     for key in sorted(keys.required - set(content)):
-        raise OptionError(f"Missing key {key} in {_name(place)}.")
+        raise OptionError(f"Missing key {key} in {section_name(place)}.")
 
 
 def _check_value(place: str, key: str, value: object) -> None:
@@ -334,20 +284,6 @@ def _check_value(place: str, key: str, value: object) -> None:
     for part in value if isinstance(value, list) else [value]:
         if isinstance(part, str) and _reads_as_number(part):
             raise OptionError(f"{place} is text, not a number: write !!float {part} instead of {part}.")
-
-
-def _split_entry(entry: str) -> tuple[list[str], object]:
-    """The keys and the value of ``section:key=value``, the value as BasicSR will read it."""
-    from vheatir.basicsr_compat import read_forced_value
-
-    if entry.count("=") != 1:
-        raise OptionError(f"--force_yml takes section:key=value with one =, not {entry}.")
-    path, text = entry.split("=")
-    try:
-        value = read_forced_value(text.strip())
-    except (SyntaxError, NameError, TypeError, ValueError) as error:
-        raise OptionError(f"--force_yml {entry}: the value cannot be read; put quotes around text in lists.") from error
-    return [key.strip() for key in path.split(":")], value
 
 
 def _section(options: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -362,28 +298,11 @@ def _section(options: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     return found
 
 
-def _unknown_key(key: object, place: str, known: Collection[str]) -> str:
-    return f"Unknown key {key} in {_name(place)}: {_hint(key, known)}"
-
-
-def _hint(word: object, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(str(word), sorted(known), n=1)
-    return f"did you mean {near[0]}?" if near else f"known are {_list(known)}."
-
-
-def _name(place: str) -> str:
-    return f"the section {place}" if place else "the option file"
-
-
-def _list(words: Collection[str]) -> str:
-    return ", ".join(sorted(words))
-
-
 def _is_range(value: object) -> bool:
-    return _is_list(value) and len(value) == 2
+    return _islisted(value) and len(value) == 2
 
 
-def _is_list(value: object) -> TypeGuard[list[float]]:
+def _islisted(value: object) -> TypeGuard[list[float]]:
     return isinstance(value, list) and len(value) > 0 and all(map(_is_number, value))
 
 
