@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vheatir.options.checks import check_keys, check_options, check_pretraining_options
+from vheatir.options.checks import check_comparison_options, check_options, check_pretraining_options
 from vheatir.options.errors import OptionError
 from vheatir.options.files import force_options, read_options, whole_option_file
 
 __all__ = [
     "OptionError",
-    "check_keys",
+    "check_comparison_options",
     "check_options",
     "check_pretraining_options",
     "force_options",
