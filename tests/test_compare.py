@@ -138,7 +138,7 @@ def test_every_entry_runs_on_every_task_with_every_seed(tmp_path: Path) -> None:
         ({"seed": [1]}, "Unknown key seed in the option file: did you mean seeds?"),
         ({"seeds": []}, "seeds is a list of whole numbers"),
         ({"seeds": [-1]}, "seeds is a list of whole numbers"),
-        ({"validate_every": 0}, "validate_every is a number of seconds, more than 0, not 0."),
+        ({"validate_every": 0}, "validate_every is a number above 0, not 0."),
         ({"name": "a/b"}, "name is made of letters"),
         ({"entries": {}}, "Missing section entries"),
         ({"entries": {"a_b": {}}}, "entries: a name is made of letters, digits, hyphens and points, not a_b."),
@@ -148,9 +148,9 @@ def test_every_entry_runs_on_every_task_with_every_seed(tmp_path: Path) -> None:
         ),
         (
             {"entries": {"a": {"mixer": "het"}}},
-            "Entry a: mixer is heat, attention, hcnet, identity, not 'het'.",
+            "Entry a, task noise: network_g.mixer is attention, hcnet, heat or identity, not het.",
         ),
-        ({"entries": {"a": 5}}, "entries.a and common.network_g are mappings"),
+        ({"entries": {"a": 5}}, "entries.a is a mapping of the network's arguments to values."),
         ({"tasks": {"noise": {"degradation": {}}}}, "Missing key validate in the section tasks.noise."),
     ],
 )

@@ -37,6 +37,7 @@ def section(options: dict[str, Any], place: str) -> dict[str, Any]:
     return options
 
 
+SIGMA = "datasets.train.degradation.sigma"
 PARTS = "datasets.train.degradation.parts"
 
 
@@ -232,7 +233,7 @@ def test_phases() -> None:
     fails(options, "Unknown key trian in the section datasets: did you mean train?")
     options = training_options()
     del options["datasets"]["train"]
-    fails(options, "Missing section datasets.train: it says what to train on.")
+    fails(options, "Missing key train in the section datasets.")
     options = scoring_options()
     options["datasets"]["train"] = training_options()["datasets"]["train"]
     with pytest.raises(OptionError, match="Unknown key train in the section datasets"):
@@ -262,9 +263,9 @@ def test_scoring_needs_weights_and_a_suffix() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train__precision": "fp16"}, "train.precision is fp32 or bf16 or auto, not fp16."),
-        ({"datasets__train__prefetch_mode": "cuda"}, "datasets.train.prefetch_mode is ~ or cpu, not cuda."),
-        ({"model_type": "SRModel"}, "model_type is RestorationModel or PyramidModel, not SRModel."),
+        ({"train__precision": "fp16"}, "train.precision is auto, bf16 or fp32, not fp16."),
+        ({"datasets__train__prefetch_mode": "cuda"}, "datasets.train.prefetch_mode is cpu or ~, not cuda."),
+        ({"model_type": "SRModel"}, "model_type is PyramidModel or RestorationModel, not SRModel."),
         ({"train__optim_g__lr": "2e-4"}, "train.optim_g.lr is text, not a number: write !!float 2e-4 instead of 2e-4."),
         (
             {"train__optim_g__betas": [0.9, "1e-3"]},
@@ -272,15 +273,15 @@ def test_scoring_needs_weights_and_a_suffix() -> None:
         ),
         (
             {"datasets__train__degradation__sigma": 25},
-            "datasets.train.degradation.sigma is a list of numbers for training, [lowest, highest], not 25.",
+            f"{SIGMA} is a list of 2 numbers from 0 to 255 for training, [lowest, highest], not 25.",
         ),
         (
             {"datasets__train__degradation__sigma": [0, 25, 55]},
-            "datasets.train.degradation.sigma is a list of numbers for training, [lowest, highest], not [0, 25, 55].",
+            f"{SIGMA} is a list of 2 numbers from 0 to 255 for training, [lowest, highest], not [0, 25, 55].",
         ),
         (
             {"datasets__val__degradation__sigma": [0, 55]},
-            "datasets.val.degradation.sigma is one number for validation and testing, not [0, 55].",
+            "datasets.val.degradation.sigma is a number from 0 to 255 for validation and testing, not [0, 55].",
         ),
         (
             {"datasets__train__degradation": {"type": "noise"}},
@@ -298,6 +299,49 @@ def test_scoring_needs_weights_and_a_suffix() -> None:
 )
 def test_values(change: dict[str, Any], message: str) -> None:
     fails(training_options(**change), message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train__total_iter": 0}, "train.total_iter is a whole number of 1 or more, not 0."),
+        ({"train__total_iter": 1.5}, "train.total_iter is a whole number of 1 or more, not 1.5."),
+        ({"train__ema_decay": 1.1}, "train.ema_decay is a number from 0 to 1, not 1.1."),
+        ({"train__grad_clip": 0}, "train.grad_clip is a number above 0, or ~, not 0."),
+        ({"train__scheduler__clock": "sun"}, "train.scheduler.clock is processor or wall, not sun."),
+        (
+            {"train__optim_g__betas": [0.9, 1]},
+            "train.optim_g.betas is a list of 2 numbers of 0 or more and less than 1, not [0.9, 1].",
+        ),
+        ({"network_g__embed_dim": True}, "network_g.embed_dim is a whole number, not true."),
+        ({"network_g__depths": 3}, "network_g.depths is a list of whole numbers, not 3."),
+        ({"network_g__mixer": None}, "network_g.mixer is attention, hcnet, heat or identity, not ~."),
+        ({"network_g__window": "8"}, "network_g.window is text, not a number: write !!float 8 instead of 8."),
+        ({"datasets__train__in_chans": 2}, "datasets.train.in_chans is 1 or 3, not 2."),
+        ({"datasets__train__cache": "yes"}, "datasets.train.cache is true or false, not yes."),
+        ({"datasets__train__dataroot_gt": 5}, "datasets.train.dataroot_gt is text or ~, not 5."),
+        ({"num_gpu": -1}, "num_gpu is auto, or a whole number of 0 or more, not -1."),
+        ({"name": 2024}, "name is text, not 2024."),
+        ({"val__metrics__psnr": 5}, "Missing section val.metrics.psnr: it must be a mapping of keys to values."),
+        ({"datasets__val": None}, "Missing section datasets.val: it must be a mapping of keys to values."),
+    ],
+)
+def test_types_and_ranges(change: dict[str, Any], message: str) -> None:
+    fails(training_options(**change), message)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"val__val_freq": 5e3, "logger__save_checkpoint_freq": 5e3, "train__total_iter": 1e6},  # !!float 5e3
+        {"train__warmup_iter": -1},  # no warm up
+        {"manual_seed": None, "train__grad_clip": None, "train__scheduler__minutes": None},
+        {"train__optim_g__lr": 1, "network_g__img_range": 255},
+        {"datasets__train__degradation": {"type": "jpeg", "quality": [10, 95], "subsampling": [420, "444"]}},
+    ],
+)
+def test_what_basicsr_takes_is_taken(change: dict[str, Any]) -> None:
+    check_options(training_options(**change), is_train=True)
 
 
 def test_lists_of_levels() -> None:
@@ -403,9 +447,12 @@ def test_options_of_a_mixture() -> None:
         ),
         (
             {"datasets__train__degradation__parts": []},
-            f"{PARTS} is a list of degradations, each with a type and a share.",
+            f"{PARTS} is a list of degradations, each with a type and a share, not [].",
         ),
-        ({"datasets__train__degradation__parts": [3]}, f"{PARTS}[0] is a mapping with a type and a share, not 3."),
+        (
+            {"datasets__train__degradation__parts": [3]},
+            f"Missing section {PARTS}[0]: it must be a mapping of keys to values.",
+        ),
         (
             {"datasets__train__degradation__parts": [{"type": "camra", "share": 1}]},
             f"Unknown type camra in the section {PARTS}[0]: did you mean camera?",
@@ -422,7 +469,7 @@ def test_options_of_a_mixture() -> None:
             {"datasets__val__degradation": {"type": "camera"}},
             "datasets.val needs crop, the side of the photographs: a camera takes squares.",
         ),
-        ({"datasets__val__tell": "some"}, "datasets.val.tell is all or none, not some."),
+        ({"datasets__val__tell": "some"}, "datasets.val.tell is all, none or ~, not some."),
         (
             {"datasets__train__on_device": True},
             "datasets.train.on_device knows noise and jpeg, no mixture: leave it out.",

@@ -21,6 +21,7 @@ NOT_FOR_INFERENCE = (
     "basicsr",
     "lmdb",
     "lpips",
+    "msgspec",
     "scipy",
     "skimage",
     "tensorboard",

@@ -387,7 +387,10 @@ def test_wrong_options_end_in_one_sentence(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for change, message in (
-        ({"pretrain__sources": ["near"]}, "sources is a list of nearest, mirrored, corresponding, not ['near']."),
+        (
+            {"pretrain__sources": ["near"]},
+            "pretrain.sources is a list of corresponding, mirrored or nearest, not ['near'].",
+        ),
         ({"path__pretrain_network_g": "absent.pth"}, "The weights absent.pth do not exist: change pretrain_network_g."),
     ):
         path = str(write_options(folder / "o.yml", pretraining_options(**change)))

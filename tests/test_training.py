@@ -462,7 +462,7 @@ def test_wrong_keys_are_refused_before_anything_runs(
     assert not (folder / "experiments").exists()
 
 
-@pytest.mark.parametrize("package", ["basicsr", "yaml"])
+@pytest.mark.parametrize("package", ["basicsr", "msgspec", "yaml"])
 def test_what_is_not_installed_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:
@@ -487,7 +487,11 @@ def test_a_missing_option_file_shows_the_usage(monkeypatch: pytest.MonkeyPatch) 
             {"datasets__train__dataroot_gt": "nowhere"},
             "The image folder nowhere does not exist: see datasets/README.md",
         ),
-        ({"datasets__train__degradation__sigma": [0, 300]}, "sigma must satisfy 0 <= low <= high <= 255, not"),
+        (
+            {"datasets__train__degradation__sigma": [0, 300]},
+            "datasets.train.degradation.sigma is a list of 2 numbers from 0 to 255 for training,",
+        ),
+        ({"datasets__train__degradation__sigma": [30, 20]}, "sigma must satisfy 0 <= low <= high <= 255, not"),
         ({"network_g__in_chans": 2}, "in_chans is 1 (gray) or 3 (RGB), not 2."),
         ({"network_g__in_chans": 3}, "in_chans is 1 in datasets.train and 3 in network_g: make them equal, 1 (gray)"),
         ({"datasets__val__in_chans": 3}, "in_chans is 3 in datasets.val and 1 in network_g: make them equal, 1 (gray)"),

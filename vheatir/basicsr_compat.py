@@ -13,10 +13,15 @@ import importlib
 import importlib.util
 import sys
 import types
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from vheatir.options import whole_option_file
 from vheatir.torchvision_compat import mend_torchvision
 
 __all__ = [
@@ -73,7 +78,7 @@ import basicsr.utils.options as _options  # noqa: E402
 from basicsr.data import build_dataloader, build_dataset  # noqa: E402
 from basicsr.models import build_model  # noqa: E402
 from basicsr.models.sr_model import SRModel  # noqa: E402
-from basicsr.test import test_pipeline  # noqa: E402
+from basicsr.test import test_pipeline as _basicsr_test_pipeline  # noqa: E402
 from basicsr.utils import (  # noqa: E402
     AvgTimer,
     MessageLogger,
@@ -86,16 +91,52 @@ from basicsr.utils import (  # noqa: E402
     mkdir_and_rename,
 )
 from basicsr.utils.dist_util import init_dist as _basicsr_init_dist  # noqa: E402
-from basicsr.utils.options import copy_opt_file, dict2str  # noqa: E402
+from basicsr.utils.options import dict2str  # noqa: E402
 from basicsr.utils.registry import ARCH_REGISTRY, DATASET_REGISTRY, LOSS_REGISTRY, MODEL_REGISTRY  # noqa: E402
 
 _options.init_dist = _init_dist
 
 
+@contextmanager
+def _whole_file_on_the_command_line() -> Iterator[str | None]:
+    """BasicSR reads the file behind ``-opt`` by itself: let it find one without parts.
+
+    Yields:
+        The file that stood there, or None without ``-opt``, which BasicSR's parser answers.
+    """
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("-opt", default=None)
+    named, others = parser.parse_known_args(sys.argv[1:])
+    if named.opt is None:
+        yield None
+        return
+    arguments = sys.argv
+    with whole_option_file(Path(named.opt)) as whole:
+        sys.argv = [arguments[0], "-opt", str(whole), *others]
+        try:
+            yield named.opt
+        finally:
+            sys.argv = arguments
+
+
 def parse_options(root_path: str, *, is_train: bool) -> tuple[dict[str, Any], Any]:
-    """BasicSR's ``parse_options``: command line and YAML file into one nested dict."""
-    opt, arguments = _options.parse_options(root_path, is_train=is_train)
+    """BasicSR's ``parse_options``: command line and YAML file, with its parts, into one nested dict."""
+    with _whole_file_on_the_command_line() as file:
+        opt, arguments = _options.parse_options(root_path, is_train=is_train)
+    arguments.opt = file
     return opt, arguments
+
+
+def test_pipeline(root_path: str) -> None:
+    """BasicSR's ``test_pipeline``, for option files made of parts too."""
+    with _whole_file_on_the_command_line():
+        _basicsr_test_pipeline(root_path)
+
+
+def copy_opt_file(file: str, experiments_root: str) -> None:
+    """Keep the option file, and the command, in the experiment's folder: whole, so that it stays true without parts."""
+    with whole_option_file(Path(file)) as whole:
+        _options.copy_opt_file(str(whole), experiments_root)
 
 
 def read_forced_value(text: str) -> Any:

@@ -79,7 +79,7 @@ def options_at_fault() -> Iterator[None]:
 
 
 def _check_installed() -> None:
-    for package in ("basicsr", "yaml"):
+    for package in ("basicsr", "msgspec", "yaml"):
         if importlib.util.find_spec(package) is None:
             raise OptionError(f"Training needs {package}: pip install 'vheatir[train]', with Python 3.10 to 3.12.")
 

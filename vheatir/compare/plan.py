@@ -17,12 +17,11 @@ from typing import Any
 import torch
 
 from vheatir.archs import VHeatIR, network_arguments
-from vheatir.options import OptionError, check_keys, check_options, read_options
+from vheatir.options import OptionError, check_comparison_options, check_options, read_options
 
 __all__ = ["Plan", "PlannedRun", "read_plan"]
 
 _FILLED_IN = "filled in for every run; take it out"
-_TRAIN = "ema_decay warmup_iter precision grad_clip accumulate compile"
 
 
 @dataclass(frozen=True)
@@ -86,23 +85,17 @@ def read_plan(path: Path) -> Plan:
         OptionError: naming the file or the key that is wrong, of the comparison or of a training.
     """
     options = read_options(path)
-    check_keys("", options, required="name common entries tasks seeds validate_every")
+    check_comparison_options(options)
     if not str(options["name"]).replace("-", "").replace("_", "").isalnum():
         raise OptionError(f"name is made of letters, digits, hyphens and underscores, not {options['name']}.")
     _check_common(options["common"])
     _check_names("entries", options["entries"])
     _check_names("tasks", options["tasks"])
     for name, task in options["tasks"].items():
-        check_keys(f"tasks.{name}", task, required="degradation validate")
         _check_names(f"tasks.{name}.validate", task["validate"])
-    seeds = options["seeds"]
-    if not (isinstance(seeds, list) and seeds and all(isinstance(seed, int) and seed >= 0 for seed in seeds)):
-        raise OptionError(f"seeds is a list of whole numbers, 0 or more, not {seeds}.")
-    if not (isinstance(options["validate_every"], int | float) and options["validate_every"] > 0):
-        raise OptionError(f"validate_every is a number of seconds, more than 0, not {options['validate_every']}.")
     runs = [
         PlannedRun(entry, task, seed, _training_options(options, entry, task, seed))
-        for seed in dict.fromkeys(seeds)
+        for seed in dict.fromkeys(options["seeds"])
         for task in options["tasks"]
         for entry in options["entries"]
     ]
@@ -113,22 +106,17 @@ def read_plan(path: Path) -> Plan:
     return Plan(str(options["name"]), float(options["validate_every"]), runs)
 
 
-def _check_common(common: object) -> None:
-    check_keys("common", common, required="model_type num_gpu datasets network_g path train", optional="dist_params")
-    assert isinstance(common, dict)
-    check_keys("common.datasets", common["datasets"], required="train val")
-    check_keys("common.train", common["train"], required="scheduler total_iter pixel_opt optim_g", optional=_TRAIN)
+def _check_common(common: Mapping[str, Any]) -> None:
     for place, section in common["datasets"].items():
         for key in ("name", "degradation", "seed"):
-            if isinstance(section, dict) and key in section:
+            if key in section:
                 raise OptionError(f"common.datasets.{place}.{key} is {_FILLED_IN}.")
-    scheduler = common["train"]["scheduler"]
-    if not isinstance(scheduler, dict) or scheduler.get("type") != "WarmupCosine":
+    if common["train"]["scheduler"]["type"] != "WarmupCosine":
         raise OptionError("common.train.scheduler is of type WarmupCosine, whose clock can be stopped for validation.")
 
 
-def _check_names(place: str, section: object) -> None:
-    if not isinstance(section, dict) or not section:
+def _check_names(place: str, section: Mapping[object, Any]) -> None:
+    if not section:
         raise OptionError(f"Missing section {place}: it must be a mapping of names to options.")
     for name in section:
         if not isinstance(name, str) or not name.replace("-", "").replace(".", "").isalnum():
@@ -139,8 +127,8 @@ def _training_options(options: Mapping[str, Any], entry: str, task: str, seed: i
     """The training option file of one run."""
     made: dict[str, Any] = copy.deepcopy(options["common"])
     changes = options["entries"][entry] or {}
-    if not isinstance(changes, dict) or not isinstance(made["network_g"], dict):
-        raise OptionError(f"entries.{entry} and common.network_g are mappings of the network's arguments to values.")
+    if not isinstance(changes, dict):
+        raise OptionError(f"entries.{entry} is a mapping of the network's arguments to values.")
     made["network_g"] |= changes
     datasets = {"train": made["datasets"]["train"] | _named("train", options["tasks"][task]["degradation"])}
     datasets["train"]["seed"] = seed
