@@ -182,5 +182,5 @@ def _counts(row: str, size: int) -> tuple[int | None, int | None]:
         return None, None
     network = competitor.make().eval()
     with torch.device("meta"):
-        image, level = torch.empty(1, CHANNELS, size, size), torch.empty(1)
+        image, level = torch.empty(1, CHANNELS, size, size), torch.tensor([competitor.levels])
     return count_parameters(network), count_multiply_adds(network, image, level)
