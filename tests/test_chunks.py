@@ -85,4 +85,4 @@ def test_a_network_restores_the_same_in_chunks(options: dict[str, str], monkeypa
     whole = network(x, level).detach()  # with gradients: whole maps
     monkeypatch.setattr(chunks, "_VALUES", 12 * 7)
     with torch.no_grad():
-        torch.testing.assert_close(network(x, level), whole, rtol=0, atol=1e-5)
+        torch.testing.assert_close(network(x, level), whole, rtol=1e-5, atol=1e-5)  # values up to 8

@@ -36,7 +36,7 @@ PLANTED = (1.0, 4.5, 32.0)
 
 def model_of(network: nn.Module, *, channels: int = 1) -> RestorationNetwork:
     task = "denoise-gray" if channels == 1 else "denoise-color"
-    header = WeightsHeader(task, 0.0, 55.0, {"in_chans": channels}, {}, "CC0-1.0")  # type: ignore[arg-type]
+    header = WeightsHeader(task, {"sigma": (0.0, 55.0)}, "VHeatIR", {"in_chans": channels}, {}, "CC0-1.0")  # type: ignore[arg-type]
     return RestorationNetwork(network, header).eval().requires_grad_(False)
 
 
