@@ -67,11 +67,12 @@ def _methods(set_name: str, model: str | None) -> dict[str, Method]:
     """The commands that somebody might give for a set, by what they are called."""
     photo = vheatir.Restorer("photo", model=model)
     denoise, jpeg = vheatir.Restorer("denoise"), vheatir.Restorer("jpeg")
-    methods: dict[str, Method] = {"as it is": lambda image: image, "--task photo": photo.restore}
+    methods: dict[str, Method] = {"--task photo": photo.restore}
     if set_name == "clean":
         return methods
+    methods["as it is"] = lambda image: image
     methods["--sigma auto"] = lambda image: denoise.restore(image, sigma="auto")
-    methods |= {f"--sigma {sigma}": _with_sigma(denoise, sigma) for sigma in (*_SIGMAS, 15)}
+    methods |= {f"--sigma {sigma}": _with_sigma(denoise, sigma) for sigma in sorted((*_SIGMAS, 15))}
     if set_name != "real pairs":
         methods["--task jpeg"] = lambda image: jpeg.restore(image, quality="auto")
     return methods
