@@ -20,7 +20,7 @@ from vheatir.archs.mixers import MixerName, MixerOptions
 from vheatir.archs.vheatir_arch import Block, GatedBranch, ResidualGroup, pad_to_multiple
 from vheatir.ops import add_into, take_inner
 
-__all__ = ["LEVELS", "UNKNOWN", "LevelEstimator", "VHeatPyramid"]
+__all__ = ["LEVELS", "UNKNOWN", "LevelEstimator", "VHeatPyramid", "correction_weight"]
 
 #: what a network is told or estimates, in this order: noise σ/255, and JPEG (100 - quality)/100
 LEVELS: Final = ("noise", "jpeg")
