@@ -221,11 +221,11 @@ def load_weights(path: str | Path) -> tuple[VHeatIR | VHeatPyramid, WeightsHeade
 
 def _range_strings(header: WeightsHeader) -> dict[str, str]:
     """The header's ranges: the first as level_min and level_max, quality beside σ under its own name."""
-    names = ("level", *_LEVELS[header.degradation][1:])
-    pairs = zip(names, (header.ranges[level] for level in _LEVELS[header.degradation]), strict=True)
-    return {
-        f"{name}_{end}": f"{value:g}" for name, pair in pairs for end, value in zip(("min", "max"), pair, strict=True)
-    }
+    strings: dict[str, str] = {}
+    for name, level in _range_names(header.degradation):
+        smallest, largest = header.ranges[level]
+        strings |= {f"{name}_min": f"{smallest:g}", f"{name}_max": f"{largest:g}"}
+    return strings
 
 
 def _read_ranges(task: Task, metadata: Mapping[str, str]) -> Ranges:

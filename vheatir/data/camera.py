@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vheatir.data.degradations import Subsampling, encode_jpeg
+from vheatir.data.degradations import Subsampling, encode_jpeg, to_unit
 
 __all__ = ["CameraNoise", "CameraShot", "Development", "NoiseReduction", "add_noise", "draw_shot", "noise_deviation"]
 
@@ -187,7 +187,7 @@ class CameraShot:
             The photograph, what it should be, and the photograph before its compression: float32 (size, size, 3), in
             [0, 1], in steps of 1/255 but for the second.
         """
-        sensed = self.development.sense(clean.astype(np.float32) / np.float32(255))
+        sensed = self.development.sense(to_unit(clean))
         noise = self.development.develop(add_noise(sensed, self.noise, rng)) - self.development.develop(sensed)
         if self.reduction is not None:
             noise = self.reduction.apply(noise)
@@ -195,7 +195,7 @@ class CameraShot:
         target, noisy = (self.finish(x, size) for x in (photo, photo + noise))
         stored = (noisy * 255).round().astype(np.uint8)
         file = stored if self.quality is None else encode_jpeg(stored, self.quality, self.subsampling)
-        return _unit(file), target, _unit(stored)
+        return to_unit(file), target, to_unit(stored)
 
     def finish(self, photo: FloatImage, size: int) -> FloatImage:
         """Sharpen, resize and cut the middle out: (H, W, 3) -> (size, size, 3), in [0, 1]."""
@@ -288,7 +288,3 @@ def _blurred(image: FloatImage, radius: float) -> FloatImage:
     if radius < _LEAST_RADIUS:
         return image
     return np.asarray(cv2.GaussianBlur(image, (0, 0), radius), dtype=np.float32)
-
-
-def _unit(image: NDArray[np.uint8]) -> FloatImage:
-    return image.astype(np.float32) / np.float32(255)

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from vheatir.archs.pyramid_arch import UNKNOWN
 from vheatir.basicsr_compat import DATASET_REGISTRY
 from vheatir.data.camera import draw_shot
-from vheatir.data.degradations import Degradation, jpeg_level, noise_level
+from vheatir.data.degradations import Degradation, jpeg_level, noise_level, to_unit
 from vheatir.data.evaluation import Task, clean_image, degraded_image
 from vheatir.data.mixture import DegradationMixture, as_color, make_jpeg, make_mixture, make_noise
 from vheatir.data.sources import CachedSource, ImageSource, open_source, read_name_list
@@ -88,7 +88,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
             return self._item(degraded, clean, told, index) | {"truth": torch.from_numpy(truth)}
         crop = self._crop(image, size + self.degradation.margin, rng)
         degraded, target, level = self.degradation(crop, rng)
-        return self._item(degraded, _unit(target), np.array(level, dtype=np.float32), index)
+        return self._item(degraded, to_unit(target), np.array(level, dtype=np.float32), index)
 
     def _crop(self, image: Image, size: int, rng: np.random.Generator) -> Image:
         return _augment(_random_crop(image, size, rng), self.opt["use_hflip"], self.opt["use_rot"], rng)
@@ -104,7 +104,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
             clean = _middle(clean, int(crop))
         degraded = degraded_image(clean, task=task, level=value)
         level = noise_level(value) if task == "denoise" else jpeg_level(value)
-        target = _unit(clean)
+        target = to_unit(clean)
         if self.opt.get("gray"):
             degraded, target = as_color(degraded), as_color(target)
         told: Any = {
@@ -188,10 +188,6 @@ def _augment(crop: Image, flip: bool, rotate: bool, rng: np.random.Generator) ->
     if rotate:
         crop = np.rot90(crop, int(rng.integers(4)))
     return crop
-
-
-def _unit(image: Image) -> NDArray[np.float32]:
-    return image.astype(np.float32) / np.float32(255)
 
 
 def _to_tensor(image: NDArray[np.float32]) -> Tensor:

@@ -25,6 +25,7 @@ __all__ = [
     "encode_jpeg",
     "jpeg_level",
     "noise_level",
+    "to_unit",
 ]
 
 Image = NDArray[np.uint8]
@@ -35,6 +36,11 @@ Level = TypeVar("Level", float, "Tensor")
 
 _SAMPLING_FACTORS = {"420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
 _GRID = 8  # side of a JPEG block
+
+
+def to_unit(image: Image) -> FloatImage:
+    """8-bit values in [0, 1]: any shape, float32."""
+    return image.astype(np.float32) / np.float32(255)
 
 
 def noise_level(sigma: Level) -> Level:
@@ -94,7 +100,7 @@ class GaussianNoise:
         sigma = rng.choice(self.choices) if self.choices else rng.uniform(self.low, self.high)
         level = noise_level(float(sigma))
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
-        return clean.astype(np.float32) / np.float32(255) + np.float32(level) * noise, clean, level
+        return to_unit(clean) + np.float32(level) * noise, clean, level
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class JpegCompression:
         degraded, quality = self._compress(degraded, rng)
         if self.grid_phase:
             degraded, clean = _shift_grid(degraded, clean, rng)
-        return degraded.astype(np.float32) / np.float32(255), clean, jpeg_level(quality)
+        return to_unit(degraded), clean, jpeg_level(quality)
 
     def _compress(self, image: Image, rng: np.random.Generator) -> tuple[Image, int]:
         quality = self._draw_quality(rng)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.color import rgb_to_studio_luma
-from vheatir.data.degradations import benchmark_noise, encode_jpeg
+from vheatir.data.degradations import benchmark_noise, encode_jpeg, to_unit
 from vheatir.data.sources import ImageSource
 
 __all__ = ["Task", "clean_image", "degraded_image"]
@@ -56,4 +56,4 @@ def degraded_image(clean: Image, *, task: Task, level: float, seed: int = 0) -> 
     """
     if task == "denoise":
         return benchmark_noise(clean, level, seed=seed)
-    return encode_jpeg(clean, int(level)).astype(np.float32) / np.float32(255)
+    return to_unit(encode_jpeg(clean, int(level)))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vheatir.archs.pyramid_arch import UNKNOWN
 from vheatir.data.camera import CameraShot, draw_shot
-from vheatir.data.degradations import FloatImage, GaussianNoise, JpegCompression, jpeg_level
+from vheatir.data.degradations import FloatImage, GaussianNoise, JpegCompression, jpeg_level, to_unit
 
 __all__ = [
     "DegradationMixture",
@@ -74,7 +74,7 @@ class _Noise:
 
     def degrade(self, clean: Image, size: int, rng: np.random.Generator) -> MixedCrop:
         degraded, _, level = self.noise(clean, rng)
-        return MixedCrop(degraded, _unit(clean), _even(level, size), 0.0)
+        return MixedCrop(degraded, to_unit(clean), _even(level, size), 0.0)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class _Jpeg:
 
     def degrade(self, clean: Image, size: int, rng: np.random.Generator) -> MixedCrop:
         degraded, target, level = self.jpeg(clean, rng)
-        return MixedCrop(degraded, _unit(target), _even(0.0, size), level)
+        return MixedCrop(degraded, to_unit(target), _even(0.0, size), level)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class _NoiseThenJpeg:
         noisy, _, sigma = self.noise(clean, rng)
         stored = (noisy.clip(0, 1) * 255).round().astype(np.uint8)
         degraded, target, level = self.jpeg.compress(stored, clean, rng)
-        return MixedCrop(degraded, _unit(target), _even(sigma, size), level)
+        return MixedCrop(degraded, to_unit(target), _even(sigma, size), level)
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class _Grain:
         return size
 
     def degrade(self, clean: Image, size: int, rng: np.random.Generator) -> MixedCrop:
-        target = _unit(clean)
+        target = to_unit(clean)
         grain = self._pattern(size, rng)[..., None]
         if clean.ndim == 3:
             own = np.stack([self._pattern(size, rng) for _ in range(3)], axis=-1)
@@ -168,7 +168,7 @@ class _Clean:
         return size
 
     def degrade(self, clean: Image, size: int, rng: np.random.Generator) -> MixedCrop:
-        unit = _unit(clean)
+        unit = to_unit(clean)
         return MixedCrop(unit, unit, _even(0.0, size), 0.0)
 
 
@@ -323,10 +323,6 @@ def as_color(image: FloatImage) -> FloatImage:
 def _gray(image: NDArray[Value]) -> NDArray[Value]:
     gray: NDArray[Value] = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=image.dtype)
     return gray
-
-
-def _unit(image: Image) -> FloatImage:
-    return image.astype(np.float32) / np.float32(255)
 
 
 def _even(level: float, size: int) -> FloatImage:
