@@ -7,8 +7,10 @@ from copy import deepcopy
 
 import pytest
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import Tensor, nn
 
+from vheatir.models import muon
 from vheatir.models.muon import Muon, orthogonalize
 
 
@@ -125,3 +127,30 @@ def test_the_state_is_restored_exactly() -> None:
 def test_impossible_options_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not"):
         Muon([torch.zeros(3, requires_grad=True)], **options)  # type: ignore[arg-type]
+
+
+# processes that train together
+
+
+def test_work_is_shared_evenly() -> None:
+    """The largest first, to whoever has least: 8 | 7, then 5 to the second, then 4 to the first: 12 each."""
+    assert muon._owners([4, 8, 5, 7], 2) == [0, 0, 1, 1]
+    assert muon._owners([3, 2, 1], 1) == [0, 0, 0]
+
+
+def test_two_processes_make_each_matrix_orthogonal_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the two hand to the sum adds up to what one would make alone, and no matrix is made by both."""
+    monkeypatch.setattr(muon, "computes_bfloat16", lambda device: False)  # whose rounding depends on the batch
+    generator = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(shape, generator=generator) for shape in ((32, 32), (32, 64), (48, 32), (32, 32), (40, 96))]
+    alone = torch.cat([matrix.flatten() for matrix in muon._orthogonalize_together(matrices)])
+    handed: list[Tensor] = []
+    monkeypatch.setattr(muon, "_is_distributed", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: handed.append(tensor.clone()))
+    for rank in range(2):
+        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+        muon._orthogonalize_together(matrices)
+    first, second = handed
+    assert not bool(((first != 0) & (second != 0)).any())
+    torch.testing.assert_close(first + second, alone, rtol=0, atol=1e-5)
