@@ -140,7 +140,7 @@ def test_work_is_shared_evenly() -> None:
 
 def test_two_processes_make_each_matrix_orthogonal_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the two hand to the sum adds up to what one would make alone, and no matrix is made by both."""
-    monkeypatch.setattr(muon, "computes_bfloat16", lambda device: False)  # whose rounding depends on the batch
+    monkeypatch.setattr(muon, "computes_bfloat16", lambda _: False)  # whose rounding depends on the batch
     generator = torch.Generator().manual_seed(0)
     matrices = [torch.randn(shape, generator=generator) for shape in ((32, 32), (32, 64), (48, 32), (32, 32), (40, 96))]
     alone = torch.cat([matrix.flatten() for matrix in muon._orthogonalize_together(matrices)])
