@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from vheatir.inference.cli import main
+from vheatir.cli.restore import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -40,10 +40,10 @@ def bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # imported here: torch must not be before the number of threads is set
     from tiny_weights import save_all_tasks
 
-    import vheatir.checkpoint
+    import vheatir.weights.file
 
     folder = save_all_tasks(tmp_path / "weights")
-    monkeypatch.setattr(vheatir.checkpoint, "BUNDLED_WEIGHTS", folder)
+    monkeypatch.setattr(vheatir.weights.file, "BUNDLED_WEIGHTS", folder)
     return folder
 
 

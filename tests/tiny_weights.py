@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from vheatir.archs import VHeatIR, VHeatPyramid
-from vheatir.checkpoint import TASKS, Ranges, Task, save_weights
+from vheatir.nn import VHeatIR, VHeatPyramid
+from vheatir.weights.file import TASKS, Ranges, Task, save_weights
 
 
 def tiny_network(channels: int, *, seed: int = 0, offset: float = 0.0) -> VHeatIR:

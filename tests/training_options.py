@@ -167,7 +167,7 @@ def write_image(path: Path, image: NDArray[Any], options: tuple[int, ...] = ()) 
 
 def forget_basicsr_logger() -> None:
     """Let BasicSR's next pipeline in this process open its own log file and standard error."""
-    from vheatir import basicsr_compat  # noqa: F401, I001  (before BasicSR: mends what that imports)
+    from vheatir.training import basicsr  # noqa: F401, I001  (before BasicSR: mends what that imports)
     from basicsr.utils.logger import initialized_logger
 
     logger = logging.getLogger("basicsr")

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from vheatir.archs import VHeatIR, VHeatPyramid
-    from vheatir.checkpoint import CheckpointError
     from vheatir.inference.network import RestorationNetwork, load_model
     from vheatir.inference.restorer import RestorationError, Restorer, restore
-    from vheatir.ops import HeatConduction2d
+    from vheatir.nn import VHeatIR, VHeatPyramid
+    from vheatir.nn.ops import HeatConduction2d
+    from vheatir.weights.file import CheckpointError
 
 __all__ = [
     "CheckpointError",
@@ -31,13 +31,13 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME_OF: Final = {
-    "CheckpointError": "vheatir.checkpoint",
-    "HeatConduction2d": "vheatir.ops",
+    "CheckpointError": "vheatir.weights.file",
+    "HeatConduction2d": "vheatir.nn.ops",
     "RestorationError": "vheatir.inference.restorer",
     "RestorationNetwork": "vheatir.inference.network",
     "Restorer": "vheatir.inference.restorer",
-    "VHeatIR": "vheatir.archs",
-    "VHeatPyramid": "vheatir.archs",
+    "VHeatIR": "vheatir.nn",
+    "VHeatPyramid": "vheatir.nn",
     "load_model": "vheatir.inference.network",
     "restore": "vheatir.inference.restorer",
 }

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vheatir.archs import network_arguments
-from vheatir.checkpoint import NETWORKS, CheckpointError, LevelName, Ranges, Task, save_weights
-from vheatir.models.weights import read_tensors
-from vheatir.options import OptionError, check_options, read_options
+from vheatir.nn import network_arguments
+from vheatir.training.checkpoint import read_tensors
+from vheatir.training.options import OptionError, check_options, read_options
+from vheatir.weights.file import NETWORKS, CheckpointError, LevelName, Ranges, Task, save_weights
 
 __all__ = ["export", "main", "trained_ranges", "trained_task"]
 

@@ -11,8 +11,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from vheatir.options import OptionError, check_options
 from vheatir.train import check_command_line, options_at_fault
+from vheatir.training.options import OptionError, check_options
 
 __all__ = ["main"]
 
@@ -21,8 +21,8 @@ def main() -> int:
     """Entry point of ``python -m vheatir.test``; the command line is BasicSR's."""
     try:
         check_command_line(partial(check_options, is_train=False))
-        from vheatir import registry  # noqa: F401  (makes this project's classes known to BasicSR)
-        from vheatir.basicsr_compat import test_pipeline
+        from vheatir.training import registry  # noqa: F401  (makes this project's classes known to BasicSR)
+        from vheatir.training.basicsr import test_pipeline
 
         with options_at_fault():
             test_pipeline(str(Path.cwd()))

@@ -23,10 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vheatir.allocator import keep_freed_memory
-from vheatir.interrupt import StopRequest, stop_on_signals
-from vheatir.options import OptionError, check_options, force_options, read_options
-from vheatir.resuming import Found, changes_kept, newest_state, read_state
+from vheatir.system.allocator import keep_freed_memory
+from vheatir.system.interrupt import StopRequest, stop_on_signals
+from vheatir.training.options import OptionError, check_options, force_options, read_options
+from vheatir.training.resuming import Found, changes_kept, newest_state, read_state
 
 __all__ = ["Training", "main", "prepare", "run_command", "step", "train"]
 
@@ -136,7 +136,7 @@ def _leave_group() -> None:
 
 def prepare(root: Path) -> Training:
     """Do all that precedes the first step: read the command line, make or find the folders, load what is resumed."""
-    from vheatir import basicsr_compat as basicsr
+    from vheatir.training import basicsr
 
     opt, arguments = basicsr.parse_options(str(root), is_train=True)
     opt["root_path"] = str(root)
@@ -166,7 +166,7 @@ class Training:
 
 def _find_resume_state(opt: dict[str, Any]) -> Found | None:
     """The training state to go on from: the newest one for ``--auto_resume``, or ``path.resume_state``."""
-    from vheatir.basicsr_compat import check_resume
+    from vheatir.training.basicsr import check_resume
 
     path = opt["path"].get("resume_state")
     found = None
@@ -183,7 +183,7 @@ def _find_resume_state(opt: dict[str, Any]) -> Found | None:
 
 
 def _start_logger(opt: dict[str, Any], kind: str) -> logging.Logger:
-    from vheatir import basicsr_compat as basicsr
+    from vheatir.training import basicsr
 
     log_file = Path(opt["path"]["log"]) / f"{kind}_{opt['name']}_{basicsr.get_time_str()}.log"
     logger: logging.Logger = basicsr.get_root_logger(
@@ -195,8 +195,10 @@ def _start_logger(opt: dict[str, Any], kind: str) -> logging.Logger:
 
 
 def _build_training(opt: dict[str, Any], resume_state: dict[str, Any] | None) -> Training:
-    from vheatir import basicsr_compat as basicsr
-    from vheatir import registry  # noqa: F401  (makes this project's classes known to BasicSR)
+    from vheatir.training import (
+        basicsr,
+        registry,  # noqa: F401  (makes this project's classes known to BasicSR)
+    )
 
     iteration = 0 if resume_state is None else int(resume_state["iter"])
     batches = _training_batches(opt, iteration)
@@ -217,7 +219,7 @@ def _build_training(opt: dict[str, Any], resume_state: dict[str, Any] | None) ->
 
 def _start_tb_logger(opt: dict[str, Any], *, fresh: bool) -> Any:
     """TensorBoard's writer on the first process; the curves of an earlier training of this name are set aside."""
-    from vheatir import basicsr_compat as basicsr
+    from vheatir.training import basicsr
 
     if not opt["logger"]["use_tb_logger"] or opt["rank"] != 0:
         return None
@@ -229,9 +231,9 @@ def _start_tb_logger(opt: dict[str, Any], *, fresh: bool) -> Any:
 
 def _training_batches(opt: dict[str, Any], iteration: int) -> Iterator[dict[str, Any]]:
     """Batches without end, continuing after ``iteration`` steps."""
-    from vheatir import basicsr_compat as basicsr
     from vheatir.data.device import DeviceBatches
     from vheatir.data.sampler import EndlessSampler
+    from vheatir.training import basicsr
 
     dataset_opt = opt["datasets"]["train"]
     dataset = basicsr.build_dataset(dataset_opt)
@@ -260,7 +262,7 @@ def _run(run: Training, stop: StopRequest) -> None:
 
     A stop that is asked for saves the step at hand, and leaves what only a complete training makes.
     """
-    from vheatir.basicsr_compat import AvgTimer
+    from vheatir.training.basicsr import AvgTimer
 
     opt, model = run.opt, run.model
     total_iter = int(opt["train"]["total_iter"])
@@ -315,7 +317,7 @@ def _log(run: Training, iteration_time: float, data_time: float) -> None:
 
 def _validate(run: Training) -> None:
     """Validate; the random state stays as it is, so that a training resumed just before goes on alike."""
-    from vheatir.models.random_state import get_random_state, set_random_state
+    from vheatir.training.random_state import get_random_state, set_random_state
 
     random_state = get_random_state()
     for loader in run.val_loaders:

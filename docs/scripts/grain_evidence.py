@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from vheatir import Restorer
 from vheatir.data.degradations import encode_jpeg
-from vheatir.inference.grain import estimate_noise
-from vheatir.inference.levels import mean_sigma
+from vheatir.levels.grain import estimate_noise
+from vheatir.levels.levels import mean_sigma
 
 Array = npt.NDArray[Any]
 Degrade = Callable[[Array, np.random.Generator], tuple[Array, Array]]

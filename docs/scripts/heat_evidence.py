@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vheatir.checkpoint import TASKS
-from vheatir.explain.blocks import block_label, conductions
-from vheatir.explain.conduction import Conduction, averaging_length, diffusion_length
-from vheatir.explain.explanation import Explanation, explain
-from vheatir.explain.sheet import write_png
-from vheatir.explain.spread import OUTPUT
+from vheatir.imageio.images import read_image
 from vheatir.inference.arrays import canvas_of
-from vheatir.inference.images import read_image
 from vheatir.inference.network import RestorationNetwork, load_model
-from vheatir.ops import log_spaced_conductivity
+from vheatir.nn.ops import log_spaced_conductivity
+from vheatir.research.explain.blocks import block_label, conductions
+from vheatir.research.explain.conduction import Conduction, averaging_length, diffusion_length
+from vheatir.research.explain.explanation import Explanation, explain
+from vheatir.research.explain.sheet import write_png
+from vheatir.research.explain.spread import OUTPUT
+from vheatir.weights.file import TASKS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLE: Final = ROOT / "examples" / "denoise" / "camera_sigma25.png"

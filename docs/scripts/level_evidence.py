@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from skimage.restoration import estimate_sigma as wavelet_sigma
 
-from vheatir.inference.grain import estimate_noise
-from vheatir.inference.noise import estimate_sigma
+from vheatir.levels.grain import estimate_noise
+from vheatir.levels.noise import estimate_sigma
 
 Array = npt.NDArray[Any]
 

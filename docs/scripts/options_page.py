@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from msgspec import NODEFAULT, Struct, inspect
 
-from vheatir.options.schema import ComparisonFile, PretrainingFile, TestFile, TrainingFile
-from vheatir.options.words import bare, members, shown, text_of, words
+from vheatir.training.options.schema import ComparisonFile, PretrainingFile, TestFile, TrainingFile
+from vheatir.training.options.words import bare, members, shown, text_of, words
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "options.md"
 
@@ -31,7 +31,7 @@ files of this project. Every command checks its file before it starts, and names
 with the nearest known one.
 
 This page is made by `python docs/scripts/options_page.py` from what checks the files
-([vheatir/options/schema.py](../vheatir/options/schema.py)): do not edit it by hand.
+([vheatir/training/options/schema.py](../vheatir/training/options/schema.py)): do not edit it by hand.
 
 ## Files made of parts
 

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vheatir.benchmark.methods import Method
-from vheatir.benchmark.peers.nlm import NonLocalMeans
-from vheatir.benchmark.peers.tv import TotalVariation
-from vheatir.benchmark.peers.wavelet import Wavelet
 from vheatir.data.degradations import benchmark_noise
+from vheatir.evaluation.methods import Method
+from vheatir.evaluation.peers.nlm import NonLocalMeans
+from vheatir.evaluation.peers.tv import TotalVariation
+from vheatir.evaluation.peers.wavelet import Wavelet
 
 Image = NDArray[np.uint8]
 

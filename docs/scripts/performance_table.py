@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from vheatir.benchmark.cost.report import Cell, SpeedReport, read_speed
-from vheatir.benchmark.cost.timing import compare
+from vheatir.evaluation.cost.report import Cell, SpeedReport, read_speed
+from vheatir.evaluation.cost.timing import compare
 
 _RESULTS: Final = Path(__file__).resolve().parents[1] / "results"
 

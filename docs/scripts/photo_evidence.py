@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 import vheatir
-from vheatir.atomic import atomic_path
-from vheatir.benchmark.metrics import psnr
 from vheatir.data.degradations import benchmark_noise, encode_jpeg
+from vheatir.evaluation.metrics import psnr
+from vheatir.system.atomic import atomic_path
 
 Image = NDArray[np.uint8]
 Method = Callable[[Image], Image]

@@ -19,13 +19,13 @@ from matplotlib import pyplot as plt
 from PIL import Image
 from torch import Tensor
 
-from vheatir.archs import network_arguments
 from vheatir.data.dataset import DegradedImageDataset
-from vheatir.models.weights import read_checkpoint
-from vheatir.options import read_options
-from vheatir.pretrain.model import center_crop, masked_psnr, mean_of_visible
-from vheatir.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
-from vheatir.pretrain.report import heat_report, summary
+from vheatir.nn import network_arguments
+from vheatir.research.pretrain.model import center_crop, masked_psnr, mean_of_visible
+from vheatir.research.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
+from vheatir.research.pretrain.report import heat_report, summary
+from vheatir.training.checkpoint import read_checkpoint
+from vheatir.training.options import read_options
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FIGURE: Final = ROOT / "docs" / "pretraining.png"

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from vheatir import Restorer
 from vheatir.data.degradations import encode_jpeg
-from vheatir.inference.jpeg_trace import lowest_jpeg_quality
+from vheatir.levels.jpeg_trace import lowest_jpeg_quality
 
 Array = npt.NDArray[Any]
 

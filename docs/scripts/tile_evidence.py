@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vheatir import Restorer
-from vheatir.inference.levels import Levels
 from vheatir.inference.runner import tile_overlap
-from vheatir.tiling import axis_tiles
+from vheatir.inference.tiling import axis_tiles
+from vheatir.levels.levels import Levels
 
 Array = npt.NDArray[Any]
 

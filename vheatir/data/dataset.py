@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vheatir.archs.pyramid_arch import UNKNOWN
-from vheatir.basicsr_compat import DATASET_REGISTRY
 from vheatir.data.camera import draw_shot
 from vheatir.data.degradations import Degradation, jpeg_level, noise_level, to_unit
 from vheatir.data.evaluation import Task, clean_image, degraded_image
 from vheatir.data.mixture import DegradationMixture, as_color, make_jpeg, make_mixture, make_noise
 from vheatir.data.sources import CachedSource, ImageSource, open_source, read_name_list
+from vheatir.nn.pyramid import UNKNOWN
+from vheatir.training.basicsr import DATASET_REGISTRY
 
 __all__ = ["DegradedImageDataset"]
 

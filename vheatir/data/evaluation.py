@@ -1,6 +1,6 @@
 """Clean and degraded images of the field's evaluation protocol: the one place that makes them.
 
-It is that of SwinIR's test script (Liang et al., ICCVW 2021): validation, ``vheatir.test`` and ``vheatir.benchmark``
+It is that of SwinIR's test script (Liang et al., ICCVW 2021): validation, ``vheatir.test`` and ``vheatir.evaluation``
 all score what these functions return.
 """
 

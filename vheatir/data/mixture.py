@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vheatir.archs.pyramid_arch import UNKNOWN
 from vheatir.data.camera import CameraShot, draw_shot
 from vheatir.data.degradations import FloatImage, GaussianNoise, JpegCompression, jpeg_level, to_unit
+from vheatir.nn.pyramid import UNKNOWN
 
 __all__ = [
     "DegradationMixture",
@@ -216,7 +216,7 @@ class DrawnDegradation:
 
         Returns:
             The degraded and the clean crop, (size, size, 3), the levels that the network is told, (2,), and the true
-            ones, (2, size/8, size/8), as :class:`vheatir.archs.VHeatPyramid` takes and estimates them.
+            ones, (2, size/8, size/8), as :class:`vheatir.nn.VHeatPyramid` takes and estimates them.
         """
         source: Image = _gray(clean) if self.gray else clean
         crop = self.part.degrade(source, size, rng)

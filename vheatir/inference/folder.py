@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vheatir.atomic import atomic_path, remove_stale
-from vheatir.inference.compare import comparison
-from vheatir.inference.images import Image, ImageError, write_image
-from vheatir.inference.levels import Sigma
+from vheatir.imageio.images import Image, ImageError, write_image
+from vheatir.inference.before_after import comparison
 from vheatir.inference.memory import is_out_of_memory
 from vheatir.inference.paths import Job
 from vheatir.inference.restorer import Auto, FileResult, Restorer
+from vheatir.levels.levels import Sigma
+from vheatir.system.atomic import atomic_path, remove_stale
 
 __all__ = ["FileReport", "Settings", "Status", "restore_files", "write_report"]
 

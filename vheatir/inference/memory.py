@@ -10,8 +10,8 @@ from typing import Final
 import torch
 from torch import nn
 
-from vheatir.archs import VHeatPyramid
-from vheatir.tiling import GRID
+from vheatir.inference.tiling import GRID
+from vheatir.nn import VHeatPyramid
 
 __all__ = ["free_bytes", "is_out_of_memory", "largest_tile"]
 

@@ -9,11 +9,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from vheatir.archs import VHeatPyramid
-from vheatir.archs.pyramid_arch import UNKNOWN
-from vheatir.checkpoint import LevelName, Task, WeightsHeader, load_weights, weights_path
 from vheatir.data.degradations import jpeg_level, noise_level
-from vheatir.inference.levels import Levels, check_levels
+from vheatir.levels.levels import Levels, check_levels
+from vheatir.nn import VHeatPyramid
+from vheatir.nn.pyramid import UNKNOWN
+from vheatir.weights.file import LevelName, Task, WeightsHeader, load_weights, weights_path
 
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
 
@@ -160,7 +160,7 @@ def load_model(
 
     Args:
         name_or_path: "photo", "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color", or the path of a file that
-            :func:`vheatir.checkpoint.save_weights` wrote.
+            :func:`vheatir.weights.file.save_weights` wrote.
         device: where to put the model; None means the CPU, as for every new module.
         dtype: type of the weights; None means float32.
 

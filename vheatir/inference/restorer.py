@@ -18,16 +18,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vheatir.checkpoint import Degradation
+from vheatir.imageio.images import Image, ImageError, prepared, read_image, write_image
 from vheatir.inference.arrays import Canvas, ImageLike, canvas_of, plain_array
 from vheatir.inference.compute import Precision, check_precision, select_device
-from vheatir.inference.grain import estimate_noise
-from vheatir.inference.images import Image, ImageError, prepared, read_image, write_image
-from vheatir.inference.jpeg_trace import lowest_jpeg_quality
-from vheatir.inference.levels import Levels, Sigma, given_numbers, is_auto, mean_sigma, scaled_levels, trained_levels
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import RestorationError, TileRunner
+from vheatir.levels.grain import estimate_noise
+from vheatir.levels.jpeg_trace import lowest_jpeg_quality
+from vheatir.levels.levels import Levels, Sigma, given_numbers, is_auto, mean_sigma, scaled_levels, trained_levels
+from vheatir.weights.file import Degradation
 
 __all__ = ["FileResult", "RestorationError", "Restorer", "restore"]
 

@@ -9,13 +9,13 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from vheatir.checkpoint import Degradation
 from vheatir.inference.arrays import Canvas
 from vheatir.inference.compute import Precision, autocast
-from vheatir.inference.levels import Levels
 from vheatir.inference.memory import SMALLEST_TILE, is_out_of_memory
 from vheatir.inference.network import RestorationNetwork
-from vheatir.tiling import GRID, restore_in_bands, restore_in_tiles
+from vheatir.inference.tiling import GRID, restore_in_bands, restore_in_tiles
+from vheatir.levels.levels import Levels
+from vheatir.weights.file import Degradation
 
 __all__ = ["RestorationError", "TileRunner", "tile_overlap"]
 

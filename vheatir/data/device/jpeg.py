@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vheatir.data.jpeg_tables import CHROMINANCE, LUMINANCE, scaled_table
+from vheatir.imageio.jpeg_tables import CHROMINANCE, LUMINANCE, scaled_table
 
 __all__ = ["compress_jpeg", "quantization_tables"]
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vheatir.atomic import atomic_path
 from vheatir.data.sources import FolderSource
 from vheatir.inference.paths import JPEG_SUFFIXES
+from vheatir.system.atomic import atomic_path
 
 __all__ = ["LOSSLESS", "Packed", "pack_images"]
 

@@ -6,8 +6,8 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from vheatir.atomic import atomic_path
 from vheatir.data.prepare.checks import Finding
+from vheatir.system.atomic import atomic_path
 
 __all__ = ["remarks", "write_report"]
 

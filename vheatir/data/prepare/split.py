@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vheatir.atomic import atomic_path
+from vheatir.system.atomic import atomic_path
 
 __all__ = ["draw_validation", "list_validation", "name_images", "write_name_list"]
 

@@ -1,0 +1,176 @@
+"""Whatever bytes a file holds: an image, or one sentence that names it; never another error, nor pixels of nowhere."""
+
+from __future__ import annotations
+
+import io
+import struct
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from PIL import ImageCms
+from PIL.PngImagePlugin import PngInfo
+
+from vheatir.imageio.containers import read_metadata
+from vheatir.imageio.images import ImageError, read_image, write_image
+from vheatir.imageio.jpeg import frame_header, jpeg_quality, tidied
+from vheatir.imageio.tiff import directory_of, is_tiff, page_count
+
+Array = npt.NDArray[Any]
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b"<x:xmpmeta/>"
+
+
+def seeds() -> dict[str, bytes]:
+    """A small file of each kind, with metadata."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    block = PillowImage.Exif()
+    block[0x0112], block[271] = 6, "Maker"
+    found = {}
+    for kind in ("PNG", "JPEG", "TIFF", "WEBP", "BMP"):
+        buffer = io.BytesIO()
+        how: dict[str, Any] = {} if kind == "BMP" else {"icc_profile": SRGB, "exif": block, "dpi": (300, 300)}
+        PillowImage.fromarray(pixels).save(buffer, kind, **how)
+        found[kind] = buffer.getvalue()
+    for big in (False, True):
+        buffer = io.BytesIO()
+        planes = np.moveaxis(pixels, 2, 0).astype(np.uint16)
+        how = {"bigtiff": big, "byteorder": "><"[big], "compression": "zlib", "predictor": True}
+        tifffile.imwrite(buffer, planes, photometric="rgb", planarconfig="separate", tile=(16, 16), **how)
+        found[f"tiff {big}"] = buffer.getvalue()
+    buffer = io.BytesIO()
+    PillowImage.fromarray(pixels).save(buffer, "JPEG", progressive=True, restart_marker_blocks=2, xmp=XMP)
+    found["progressive"] = buffer.getvalue()
+    return found
+
+
+SEEDS = seeds()
+
+
+def try_to_read(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    try:
+        image = read_image(path, max_megapixels=1)
+    except ImageError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    if refusal:
+        assert refusal.startswith(f"{path} ")
+        return
+    assert image.pixels.dtype in (np.uint8, np.uint16)
+    assert image.alpha is None or image.alpha.shape == image.pixels.shape[:2]
+    upright = image.upright()
+    for suffix in (".png", ".tif"):
+        copy = path.with_name(f"copy{suffix}")
+        write_image(copy, upright)
+        again = read_image(copy)
+        assert np.array_equal(again.pixels, upright.pixels)
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    changes=st.lists(
+        st.tuples(
+            st.floats(0, 1, exclude_max=True), st.sampled_from(["set", "cut", "drop", "insert"]), st.binary(max_size=9)
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    in_header=st.booleans(),
+)
+def test_changed_files_are_read_or_named(tmp_path: Path, kind: str, changes: list[Any], in_header: bool) -> None:
+    data = SEEDS[kind]
+    for place, how, content in changes:
+        at = int(place * (min(len(data), 400) if in_header else len(data)))
+        rest = {"set": at + len(content), "cut": len(data), "drop": at + len(content), "insert": at}[how]
+        data = data[:at] + (content if how in ("set", "insert") else b"") + data[rest:]
+    try_to_read(tmp_path / "a", data)
+
+
+@given(
+    st.sampled_from([b"", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n"]), st.binary()
+)
+def test_any_bytes_have_no_header_or_one(start: bytes, rest: bytes) -> None:
+    data = start + rest
+    read_metadata(data)
+    clean = tidied(data)
+    if clean is not None:
+        frame_header(clean)
+        with suppress(ValueError):  # no luminance table
+            assert 1 <= jpeg_quality(clean) <= 100
+    if is_tiff(data):
+        directory_of(data)
+        assert page_count(data) in (1, 2)
+
+
+def test_offsets_beyond_what_a_machine_counts_to(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    for offset in (2**63, 2**64 - 1, 2**40):
+        path.write_bytes(b"II+\0\x08\0\0\0" + struct.pack("<Q", offset) + bytes(100))
+        with pytest.raises(ImageError, match=r"a\.tif cannot be read as a TIFF: its directory is damaged"):
+            read_image(path)
+
+
+def test_chunks_that_claim_more_than_the_file_are_not_made_room_for(tmp_path: Path) -> None:
+    data = bytearray(SEEDS["PNG"])
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = struct.pack(">I", 2**31 - 1)
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.png is cut short or damaged: its PNG data do not reach their end"):
+        read_image(tmp_path / "a.png")
+
+
+def test_smaller_copies_and_circles_are_no_pages(tmp_path: Path) -> None:
+    path, stored = tmp_path / "a.tif", np.arange(64, dtype=np.uint8).reshape(8, 8)
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(stored)
+        writer.write(stored[::2, ::2], subfiletype=1)
+    assert np.array_equal(read_image(path).pixels, stored)
+    PillowImage.fromarray(stored).save(path)
+    data = path.read_bytes()
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    end = at + 2 + 12 * count
+    path.write_bytes(data[:end] + struct.pack("<I", at) + data[end + 4 :])
+    assert np.array_equal(read_image(path).pixels, stored)
+
+
+def test_the_first_kind_of_bmp_is_read(tmp_path: Path) -> None:
+    palette = bytes(value for shade in range(256) for value in (shade, shade, shade))
+    rows = np.arange(32, dtype=np.uint8).reshape(4, 8)
+    head = struct.pack("<IHHHH", 12, 8, 4, 1, 8)
+    body = head + palette + rows[::-1].tobytes()
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 26 + 768) + body)
+    image = read_image(tmp_path / "a.bmp")
+    assert np.array_equal(image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0], rows)
+
+
+def test_white_stays_white_in_a_bmp_of_16_bits(tmp_path: Path) -> None:
+    rows = np.array([[0, 0x7FFF, 31 << 10, 31 << 5, 31, 0]], dtype="<u2")
+    head = struct.pack("<IiiHHIIiiII", 40, 6, 1, 1, 16, 0, rows.nbytes, 0, 0, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 54 + rows.nbytes, 0, 0, 54) + head + rows.tobytes())
+    black, white = [0, 0, 0], [255, 255, 255]
+    expected = [[black, white, [255, 0, 0], [0, 255, 0], [0, 0, 255], black]]
+    assert read_image(tmp_path / "a.bmp").pixels.tolist() == expected
+
+
+def test_exif_data_in_a_text_of_a_png_turn_the_picture(tmp_path: Path) -> None:
+    """As ImageMagick wrote them before PNG had a chunk for them."""
+    block = PillowImage.Exif()
+    block[0x0112] = 6
+    for is_packed in (False, True):
+        told, content = PngInfo(), block.tobytes()
+        told.add_text("Raw profile type exif", f"\nexif\n{len(content):8d}\n{content.hex()}\n", zip=is_packed)
+        stored = np.arange(24, dtype=np.uint8).reshape(4, 6)
+        PillowImage.fromarray(stored).save(tmp_path / "a.png", pnginfo=told)
+        assert np.array_equal(read_image(tmp_path / "a.png").upright().pixels, np.rot90(stored, -1))

@@ -1,0 +1,542 @@
+"""The command on real folders: 220 awkward files, metadata, formats, reruns, kills."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from typing import Any, get_args
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image as PillowImage
+from PIL import ImageCms, features
+from tiny_weights import save_tiny_weights
+
+import vheatir
+import vheatir.weights.file
+from vheatir.cli.restore import main
+from vheatir.imageio.images import read_image
+from vheatir.inference.folder import Status
+from vheatir.system.atomic import atomic_path
+
+Array = npt.NDArray[Any]
+Captured = pytest.CaptureFixture[str]
+
+DENOISE = ("--task", "denoise", "--sigma", "25", "--device", "cpu")
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+pytestmark = pytest.mark.usefixtures("bundled")
+
+
+def pixels(*shape: int, dtype: Any = np.uint8) -> Array:
+    return np.random.default_rng(0).integers(np.iinfo(dtype).max // 4, np.iinfo(dtype).max // 2, shape, dtype=dtype)
+
+
+def encoded(suffix: str, array: Array) -> bytes:
+    well, data = cv2.imencode(suffix, array)
+    assert well
+    return data.tobytes()
+
+
+def pillow(mode: str, kind: str, size: tuple[int, int] = (9, 7), **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    bands = len(PillowImage.new(mode, (1, 1)).getbands())
+    values = pixels(size[1], size[0], bands) if bands > 1 else pixels(size[1], size[0])
+    image = PillowImage.frombytes(mode, size, values.tobytes()) if mode != "1" else PillowImage.new("1", size, 1)
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def tiff(array: Array, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, array, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
+
+
+def png_with(extra: bytes) -> bytes:
+    data = encoded(".png", pixels(8, 8))
+    return data[:33] + extra + data[33:]
+
+
+def exif(how: int) -> bytes:
+    block = PillowImage.Exif()
+    block[0x0112] = how
+    block[271] = "Maker"
+    return block.tobytes()
+
+
+def run(source: Path, output: Path, *options: str) -> int:
+    return main([*options, str(source), str(output)])
+
+
+def statuses(path: Path, source: Path) -> dict[str, str]:
+    return {str(Path(r["file"]).relative_to(source)): r["status"] for r in json.loads(path.read_text())}
+
+
+def fill_with_awkward_files(folder: Path) -> dict[str, str]:
+    """Make 220 files and return the status that each must end with."""
+    good: dict[str, bytes] = {}
+    bad: dict[str, bytes] = {}
+    sizes = [(1, 1), (1, 9), (9, 1), (3, 40), (40, 3), (2, 2), (7, 8), (17, 33)]
+    for height, width in sizes:
+        for channels in (1, 3, 4):
+            for suffix in (".png", ".tif", ".bmp"):
+                good[f"size/{height}x{width}x{channels}{suffix}"] = encoded(suffix, pixels(height, width, channels))
+        for channels in (1, 3, 4):
+            deep = pixels(height, width, channels, dtype=np.uint16)
+            good[f"deep/{height}x{width}x{channels}.png"] = encoded(".png", deep)
+        good[f"web/{height}x{width}.webp"] = encoded(".webp", pixels(height, width, 3))
+        good[f"photo/{height}x{width}.jpg"] = encoded(".jpg", pixels(height, width, 3))
+        good[f"photo/{height}x{width}.JPEG"] = encoded(".jpg", pixels(height, width))
+    for how in range(1, 9):
+        good[f"turned/{how}.jpg"] = pillow("RGB", "JPEG", exif=exif(how), icc_profile=SRGB)
+    for name, mode, kind in (
+        ("palette.png", "P", "PNG"), ("palette.bmp", "P", "BMP"), ("bits.png", "1", "PNG"), ("bits.tif", "1", "TIFF"),
+        ("grayalpha.png", "LA", "PNG"), ("grayalpha.tif", "LA", "TIFF"), ("cmyk.jpg", "CMYK", "JPEG"),
+        ("cmyk.tif", "CMYK", "TIFF"), ("ycc.tif", "YCbCr", "TIFF"), ("rgba.webp", "RGBA", "WEBP"),
+    ):  # fmt: skip
+        good[f"mode/{name}"] = pillow(mode, kind)
+    good["progressive.jpg"] = pillow("RGB", "JPEG", progressive=True)
+    for name in (
+        "a b.png",
+        "-dash.png",
+        "--sigma.png",
+        "ünï©ode 图.png",
+        "per%cent.png",
+        "[glob]*?.png",
+        "'q\".png",
+        "\n.png",
+    ):
+        good[f"names/{name}"] = encoded(".png", pixels(5, 6))
+    good["names/jpeg named.png"] = encoded(".jpg", pixels(8, 8, 3))
+    good["names/png named.jpg"] = encoded(".png", pixels(8, 8, 3))
+    good["text.png"] = png_with(chunk(b"tEXt", b"Comment\0" + b"x" * 100_000_000))
+    good["garbage behind.jpg"] = encoded(".jpg", pixels(8, 8)) + b"garbage"
+
+    deep = pixels(9, 8, 3, dtype=np.uint16)
+    good["tiff/planes.tif"] = tiff(np.moveaxis(deep, 2, 0), photometric="rgb", planarconfig="separate")
+    good["tiff/big.tif"] = tiff(deep, photometric="rgb", bigtiff=True, compression="zlib", predictor=True)
+    good["tiff/tiles.tif"] = tiff(deep[..., 0], tile=(16, 16), byteorder=">", photometric="miniswhite")
+    for extra in (0, 1, 2):
+        good[f"tiff/extra {extra}.tif"] = tiff(pixels(9, 8, 4), photometric="rgb", extrasamples=[extra])
+    whole = pillow("RGB", "JPEG", size=(64, 64), quality=95, icc_profile=SRGB)
+    for name, content in (
+        ("mpf", b"MPF\0" + bytes(60)),
+        ("fpxr", b"FPXR\0" + bytes(9)),
+        ("icc", b"ICC_PROFILE\0\1\3no"),
+    ):
+        segment = b"\xff\xe2" + struct.pack(">H", len(content) + 2) + content
+        good[f"segments/{name}.jpg"] = whole[:2] + segment + whole[2:]
+    good["junk/before.jpg"] = b"\r\n" + whole
+    good["junk/between.jpg"] = whole[:2] + b"junk" + whole[2:]
+    good["junk/no end.jpg"] = whole[:-2]
+    good["chunks/shade.png"] = pillow("L", "PNG", transparency=100)
+    good["chunks/colours.png"] = png_with(
+        chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"cICP", bytes((9, 16, 0, 1)))
+    )
+    good["chunks/profile.png"] = png_with(chunk(b"iCCP", b"name\0\0no deflate"))
+    if features.check("avif"):
+        good["new/named.avif"] = good["new/named otherwise.jpg"] = pillow("RGB", "AVIF")
+    bad["damaged/half.jpg"] = whole[: len(whole) // 2] + b"\xff\xd9"
+    bad["damaged/zeros.jpg"] = whole[: len(whole) // 2] + bytes(400) + whole[len(whole) // 2 + 400 :]
+    bad["tiff/signed.tif"] = tiff(pixels(9, 8).astype(np.int16))
+    bad["tiff/five.tif"] = tiff(pixels(9, 8, 5), photometric="rgb", extrasamples=[0, 0])
+
+    bomb = bytearray(encoded(".png", pixels(8, 8)))
+    bomb[16:24] = struct.pack(">II", 60_000, 60_000)
+    bomb[29:33] = struct.pack(">I", zlib.crc32(bytes(bomb[12:29])))
+    bad["bomb.png"] = bytes(bomb)
+    bad["text.txt.png"] = b"no image"
+    bad["lab.tif"] = pillow("LAB", "TIFF")
+    bad["float.tif"] = pillow_float()
+    bad["16 bits named.bmp"] = encoded(".png", pixels(4, 4, dtype=np.uint16))
+    bad["animated.webp"] = animated("WEBP")
+    bad["animated.png"] = animated("PNG")
+    bad["pages.tif"] = animated("TIFF")
+    for suffix in (".png", ".jpg", ".tif", ".bmp", ".webp"):
+        whole = encoded(suffix, np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+        bad[f"bad/empty{suffix}"] = b""
+        bad[f"bad/zeros{suffix}"] = bytes(500)
+        bad[f"bad/header{suffix}"] = whole[:20]
+        bad[f"bad/half{suffix}"] = whole[: len(whole) // 2]
+    bad["bad/broken.jpg"] = b"\xff\xd8\xff" + bytes(40) + b"\xff\xd9"
+
+    for name, data in {**good, **bad}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    expected = dict.fromkeys(good, "restored") | dict.fromkeys(bad, "failed")
+    (folder / "directory.png").mkdir()
+    (folder / "loop").symlink_to(folder)
+    (folder / "broken link.png").symlink_to(folder / "nowhere.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "linked.png").symlink_to(folder / "names" / "a b.png")
+    (folder / "circle.png").symlink_to(folder / "circle.png")
+    (folder / "._linked.png").write_bytes(b"what macOS keeps beside a file")
+    expected |= {"circle.png": "failed", "broken link.png": "failed", "pipe.png": "failed", "linked.png": "restored"}
+    for index in range(220 - len(expected)):
+        name = f"deep/{'/'.join('abcdefgh'[: index % 8])}/more {index}.png"
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(encoded(".png", pixels(4, 4)))
+        expected[str(Path(name))] = "restored"
+    return expected
+
+
+def pillow_float() -> bytes:
+    buffer = io.BytesIO()
+    PillowImage.new("F", (4, 4), 0.5).save(buffer, "TIFF")
+    return buffer.getvalue()
+
+
+def animated(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    first, second = (PillowImage.new("RGB", (8, 8), color) for color in ("red", "blue"))
+    first.save(buffer, kind, save_all=True, append_images=[second])
+    return buffer.getvalue()
+
+
+def test_two_hundred_and_twenty_awkward_files_end_as_they_must(
+    source: Path, output: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    expected = fill_with_awkward_files(source)
+    assert len(expected) == 220
+    before = {path: path.stat() for path in source.rglob("*") if path.is_file() and not path.is_symlink()}
+    report = tmp_path / "out.json"
+
+    assert run(source, output, *DENOISE, "--report", str(report)) == 1
+
+    assert statuses(report, source) == expected
+    records = json.loads(report.read_text())
+    assert {r["result"] for r in records if r["result"]} == {str(p) for p in output.rglob("*") if p.is_file()}
+    for record in records:
+        if record["status"] == "failed":
+            assert Path(record["file"]).name in record["reason"]
+        else:
+            assert read_image(Path(record["result"])).pixels.shape[:2] == (record["height"], record["width"])
+    assert {path: path.stat().st_mtime_ns for path in before} == {p: s.st_mtime_ns for p, s in before.items()}
+    assert "failed: " in capsys.readouterr().err
+
+    # a rerun does nothing but try the failed ones again
+    assert run(source, output, *DENOISE, "--report", str(report), "--skip-existing") == 1
+    again = {name: "skipped" if status == "restored" else status for name, status in expected.items()}
+    assert statuses(report, source) == again
+    # every status that is promised is made
+    assert {*expected.values(), *again.values()} == set(get_args(Status))
+
+
+# ------------------------------------------------------------------------------------------------ metadata, formats
+
+
+@pytest.mark.parametrize("how", range(1, 9))
+def test_orientation_is_applied_and_reset(source: Path, output: Path, how: int) -> None:
+    (source / "a.jpg").write_bytes(pillow("RGB", "JPEG", exif=exif(how), icc_profile=SRGB, quality=95))
+    stored = PillowImage.open(source / "a.jpg")
+    assert run(source, output, *DENOISE) == 0
+    result = PillowImage.open(output / "a.png")
+    turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # Pillow's own names of the same turns: Transpose
+    upright = stored if how == 1 else stored.transpose(PillowImage.Transpose(turn[how]))
+    assert result.size == upright.size
+    # restored on the JPEG's own grid, then turned
+    restored = vheatir.restore(read_image(source / "a.jpg").pixels, task="denoise", sigma=25, device="cpu")
+    whole = PillowImage.fromarray(restored)
+    expected = whole if how == 1 else whole.transpose(PillowImage.Transpose(turn[how]))
+    assert result.tobytes() == expected.tobytes()
+    assert dict(result.getexif()) == {0x0112: 1, 271: "Maker"}
+    assert result.info["icc_profile"] == SRGB
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".png", "PNG"), (".webp", "WEBP"), (".tif", "TIFF")])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L"])
+def test_profiles_and_alpha_are_kept(source: Path, output: Path, suffix: str, kind: str, mode: str) -> None:
+    if kind == "WEBP" and mode in ("LA", "L"):
+        pytest.skip("WebP has no gray")
+    options: dict[str, Any] = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    (source / f"a{suffix}").write_bytes(pillow(mode, kind, icc_profile=SRGB, **options))
+    assert run(source, output, *DENOISE) == 0
+    before, after = PillowImage.open(source / f"a{suffix}"), PillowImage.open(output / f"a{suffix}")
+    assert (after.mode, after.size) == (mode, before.size)
+    if mode.startswith("RGB") or kind == "TIFF":  # libpng takes no colour profile on a gray image
+        assert after.info["icc_profile"] == SRGB
+    if "A" in mode:
+        assert after.getchannel("A").tobytes() == before.getchannel("A").tobytes()
+
+
+def test_sixteen_bit_gray_with_alpha_is_kept(source: Path, output: Path) -> None:
+    gray, alpha = pixels(5, 6, dtype=np.uint16), pixels(5, 6, dtype=np.uint16)[::-1]
+    rows = np.stack((gray, alpha), -1).astype(">u2").reshape(5, -1)
+    raw = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", 6, 5, 16, 4, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(raw)), chunk(b"IEND", b""))
+    (source / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    assert run(source, output, *DENOISE) == 0
+    assert (output / "a.png").read_bytes()[24:26] == bytes((16, 4))
+    result = read_image(output / "a.png")
+    assert result.alpha is not None
+    assert np.array_equal(result.alpha, alpha)
+    assert np.array_equal(result.pixels, vheatir.restore(gray, task="denoise", sigma=25, device="cpu"))
+
+
+def test_cmyk_becomes_the_colours_it_stands_for(source: Path, output: Path, capsys: Captured) -> None:
+    PillowImage.new("CMYK", (8, 8), (0, 255, 255, 0)).save(source / "red.jpg", quality=95)
+    assert read_image(source / "red.jpg").pixels[4, 4].tolist() == pytest.approx([255, 0, 0], abs=3)
+    assert run(source, output, *DENOISE) == 0
+    assert "converted from CMYK to sRGB" in capsys.readouterr().out
+
+
+def test_formats_can_be_chosen(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.jpg").write_bytes(encoded(".jpg", pixels(16, 16, 3)))
+    (source / "b.bmp").write_bytes(encoded(".bmp", pixels(16, 16, 3)))
+    (source / "c.png").write_bytes(encoded(".png", pixels(16, 16, 4)))
+    assert run(source, output, *DENOISE, "--format", "webp") == 0
+    assert run(source, output, *DENOISE, "--quality-out", "40") == 0
+    assert sorted(path.name for path in output.iterdir()) == ["a.jpg", "a.webp", "b.bmp", "b.webp", "c.png", "c.webp"]
+    assert read_image(output / "a.jpg").jpeg_quality == 40
+    assert run(source, output / "j", *DENOISE, "--format", "jpeg", "--quality-out", "90") == 1
+    assert sorted(path.name for path in (output / "j").iterdir()) == ["a.jpg", "b.jpg"]
+    assert "c.jpg cannot hold the image's alpha channel" in capsys.readouterr().err
+    assert run(source, output, *DENOISE, "--format", "jpeg") == 2
+
+
+# ------------------------------------------------------------------------------------------------ choosing, planning
+
+
+def test_patterns_choose_files(source: Path, output: Path) -> None:
+    for name in ("a.png", "b.png", "sub/a.bmp", "raw/a.png"):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(encoded(Path(name).suffix, pixels(4, 4)))
+    assert run(source, output, *DENOISE, "--include", "a.*", "--exclude", "raw/*") == 0
+    assert sorted(str(p.relative_to(output)) for p in output.rglob("*.*")) == ["a.png", "sub/a.bmp"]
+    assert run(source, output, *DENOISE, "--include", "z*") == 2
+
+
+def test_a_dry_run_writes_nothing(source: Path, output: Path, tmp_path: Path, capsys: Captured) -> None:
+    (source / "a.jpg").write_bytes(encoded(".jpg", pixels(4, 4)))
+    assert run(source, output, *DENOISE, "--dry-run", "--compare", str(tmp_path / "c")) == 0
+    assert not output.exists()
+    assert not (tmp_path / "c").exists()
+    assert capsys.readouterr().out == f"a.jpg -> {output / 'a.png'}\n"
+
+
+def test_large_images_need_leave(source: Path, output: Path, capsys: Captured) -> None:
+    for suffix in (".png", ".jpg", ".bmp", ".webp", ".tif"):
+        (source / f"a{suffix}").write_bytes(encoded(suffix, pixels(40, 50, 3)))
+    assert run(source, output, *DENOISE, "--max-megapixels", "0.0019") == 1
+    assert capsys.readouterr().err.count("has 50x40 pixels, more than 0.0019 megapixels") == 5
+    assert run(source, output, *DENOISE, "--max-megapixels", "0.002") == 0
+
+
+def test_an_unreadable_folder_does_not_stop_the_others(
+    source: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    (source / "closed").mkdir()
+    (source / "a.png").write_bytes(encoded(".png", pixels(4, 4)))
+    scandir = os.scandir
+
+    def guarded(path: Any) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    assert run(source, output, *DENOISE) == 1
+    assert (output / "a.png").exists()
+    assert "closed cannot be listed (Permission denied)" in capsys.readouterr().err
+
+
+def test_ten_thousand_files_are_planned(source: Path, output: Path, capsys: Captured) -> None:
+    for index in range(10_000):
+        (source / f"{index}.png").touch()
+    assert run(source, output, *DENOISE, "--dry-run") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 10_000
+
+
+# ------------------------------------------------------------------------------------------------------------ looking
+
+
+def test_a_comparison_shows_before_after_and_difference(source: Path, output: Path, tmp_path: Path) -> None:
+    (source / "a.png").write_bytes(encoded(".png", np.full((30, 40), 100, np.uint8)))
+    assert run(source, output, *DENOISE, "--compare", str(tmp_path / "look")) == 0
+    picture = read_image(tmp_path / "look" / "a.png.png").pixels
+    after = int(read_image(output / "a.png").pixels[15, 20])
+    assert (picture[15, 20] == 100).all()
+    assert (picture[15, 44 + 20] == after).all()
+    assert (picture[15, 88 + 20] == min(255, 128 + 4 * (after - 100))).all()
+    assert picture.shape[0] > 30 + 4 * 30
+    inside = run(source, output, *DENOISE, "--compare", str(source / "look"))
+    assert inside == 2
+
+
+# ------------------------------------------------------------------------------------------- properties, interruptions
+
+
+@given(
+    height=st.integers(1, 40),
+    width=st.integers(1, 40),
+    channels=st.sampled_from([None, 1, 3]),
+    dtype=st.sampled_from([np.uint8, np.uint16, np.float16, np.float32, np.float64]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_image_comes_back_as_it_is(height: int, width: int, channels: int | None, dtype: Any, seed: int) -> None:
+    shape = (height, width) if channels is None else (height, width, channels)
+    values = np.random.default_rng(seed).random(shape)
+    peak = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    image = (values * peak).astype(dtype)
+    restored = vheatir.restore(image, task="denoise", sigma=0, device="cpu")
+    assert (restored.shape, restored.dtype) == (image.shape, image.dtype)
+    assert np.isfinite(restored).all()
+    assert restored.min() >= 0
+    assert restored.max() <= peak
+
+
+def test_a_killed_run_leaves_whole_files_and_a_rerun_the_rest(
+    source: Path, output: Path, tmp_path: Path, repository: Path
+) -> None:
+    for index in range(4):
+        (source / f"{index}.png").write_bytes(encoded(".png", pixels(8, 8)))
+    weights = save_tiny_weights(tmp_path / "own.safetensors", "denoise-gray")
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom vheatir.cli.restore import main\n"
+        "write_bytes, count = Path.write_bytes, []\n"
+        "def slow(path, data):\n"
+        "    count.append(path)\n"
+        "    write_bytes(path, bytes(data)[: len(data) // len(count)])\n"
+        "    time.sleep(60 if len(count) == 2 else 0)\n"
+        "Path.write_bytes = slow\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    options = [*DENOISE, "--model", str(weights)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *options, str(source), str(output)],
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(output.glob(".*"))) < 1 or not (output / "0.png").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=30)
+    (running := output / f".vheatir-{socket.gethostname()}-{os.getpid()}-01234567.tmp").touch()
+
+    assert [path.name for path in output.glob("*.png")] == ["0.png"]
+    first = (output / "0.png").stat().st_mtime_ns
+    assert run(source, output, *options, "--skip-existing") == 0
+    assert sorted(path.name for path in output.glob("*.png")) == ["0.png", "1.png", "2.png", "3.png"]
+    assert (output / "0.png").stat().st_mtime_ns == first
+    assert list(output.glob(".*")) == [running]  # what the killed process left is gone, what another one writes is not
+    assert all(read_image(path).pixels.shape == (8, 8) for path in output.glob("*.png"))
+
+
+def test_results_may_lie_within_the_input_if_asked(source: Path, capsys: Captured) -> None:
+    (source / "sub").mkdir()
+    for name in ("a.png", "sub/out.png"):
+        (source / name).write_bytes(encoded(".png", pixels(8, 8)))
+    inner = source / "sub" / "out"
+    assert run(source, inner, *DENOISE) == 2
+    assert "or, for one below it, --output-inside" in capsys.readouterr().err
+    for _ in range(2):  # the second run does not take results for inputs
+        assert run(source, inner, *DENOISE, "--output-inside") == 0
+        names = sorted(str(path.relative_to(source)) for path in source.rglob("*.png"))
+        assert names == ["a.png", "sub/out.png", "sub/out/a.png", "sub/out/sub/out.png"]
+    assert run(source, source, *DENOISE, "--output-inside") == 2
+
+
+def test_a_link_to_itself_fails_alone(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    (source / "b.png").symlink_to(source / "b.png")
+    (source / "c.png").symlink_to(source / "d.png")
+    (source / "d.png").symlink_to(source / "c.png")
+    (source / "folder").symlink_to(source / "folder")
+    assert run(source, output, *DENOISE) == 1
+    assert read_image(output / "a.png").pixels.shape == (8, 8)
+    told = capsys.readouterr().err
+    assert [f"{source / name}.png cannot be opened (Too many" in told for name in "bcd"] == [True] * 3
+
+
+def test_outputs_that_are_links_in_circles_are_named(
+    source: Path, output: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    output.symlink_to(output)
+    assert run(source, output, *DENOISE) == 2
+    assert str(output) in capsys.readouterr().err
+    output.unlink()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert run(source, output, *DENOISE, "--report", str(tmp_path / "circle")) == 0
+    assert json.loads((tmp_path / "circle").read_text())[0]["status"] == "restored"
+
+
+def test_files_that_are_left_out_are_named_by_kind(
+    source: Path, output: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    for name in ("b.jxl", "c.JXL", "d.cr2", "notes.txt", "Makefile", "._a.png", "._b.jxl"):
+        (source / name).write_bytes(b"something")
+    with caplog.at_level("INFO"):
+        assert run(source, output, *DENOISE) == 0
+    line = next(record.getMessage() for record in caplog.records if "left out" in record.getMessage())
+    assert line.startswith(f"5 other files in {source} are left out (.jxl: 2, ")
+    assert ".cr2: 1" in line
+    assert "no suffix: 1" in line
+    assert line.endswith("; convert pictures to PNG or TIFF first)")
+
+
+def test_a_folder_of_other_pictures_names_their_kinds(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.cr2").write_bytes(b"raw")
+    assert run(source, output, *DENOISE) == 2
+    assert "left out (.cr2: 1; convert pictures to PNG or TIFF first)." in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_becomes_png(source: Path, output: Path) -> None:
+    (source / "a.avif").write_bytes(pillow("RGB", "AVIF"))
+    assert run(source, output, *DENOISE) == 0
+    assert read_image(output / "a.png").pixels.shape == (7, 9, 3)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_leave_to_write_is_named_by_its_file(source: Path, output: Path, capsys: Captured) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    output.mkdir(mode=0o500)
+    assert run(source, output, *DENOISE) == 1
+    assert f"failed: {output / 'a.png'}: Permission denied." in capsys.readouterr().err
+
+
+def test_an_error_while_writing_names_the_result(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file") as caught, atomic_path(tmp_path / "none" / "a.png") as temporary:
+        temporary.write_bytes(b"")
+    assert caught.value.filename == str(tmp_path / "none" / "a.png")
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(OSError, match=r"a\.png") as caught, atomic_path(tmp_path / "a.png") as temporary:
+        temporary.write_bytes(b"")
+    assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "a.png"), None)
+
+
+def test_what_cannot_be_written_is_found_before_the_network_runs(
+    source: Path, output: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "a.png").write_bytes(encoded(".png", pixels(1, 16384)))
+    monkeypatch.setattr("vheatir.inference.restorer.Restorer._restore", lambda *_: pytest.fail("computed for nothing"))
+    assert run(source, output, *DENOISE, "--format", "webp") == 1
+    assert "a.webp cannot hold 16384x1 pixels, its sides end at 16383; use --format png" in capsys.readouterr().err

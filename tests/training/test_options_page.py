@@ -1,0 +1,113 @@
+"""The page of all options, and that the defaults it names are those of what is built from them."""
+
+from __future__ import annotations
+
+import importlib
+import runpy
+from inspect import signature
+from pathlib import Path
+from typing import Final
+
+import pytest
+from msgspec import NODEFAULT, Struct, inspect, structs
+from training_options import HAS_BASICSR
+
+from vheatir.nn import VHeatIR, VHeatPyramid
+from vheatir.training.muon import Muon
+from vheatir.training.options import schema, sections
+from vheatir.training.options.arguments import argument_texts
+from vheatir.training.options.words import text_of
+from vheatir.training.schedule import WarmupCosine
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+SCRIPT: Final = runpy.run_path(str(REPOSITORY / "docs" / "scripts" / "options_page.py"))
+FILES: Final = (schema.TrainingFile, schema.PretrainingFile, schema.TestFile, schema.ComparisonFile)
+
+#: what is built from a section by its own keys
+BUILT: Final[list[tuple[type[Struct], str]]] = [
+    (sections.VHeatIROptions, "vheatir.nn.VHeatIR"),
+    (sections.VHeatPyramidOptions, "vheatir.nn.VHeatPyramid"),
+    (sections.MuonOptions, "vheatir.training.muon.Muon"),
+    (sections.Adam, "torch.optim.Adam"),
+    (sections.AdamW, "torch.optim.AdamW"),
+    (sections.WarmupCosineOptions, "vheatir.training.schedule.WarmupCosine"),
+    (sections.MultiStepLR, "basicsr.models.lr_scheduler.MultiStepRestartLR"),
+    (sections.CosineAnnealingRestartLR, "basicsr.models.lr_scheduler.CosineAnnealingRestartLR"),
+    (sections.L1Loss, "basicsr.losses.basic_loss.L1Loss"),
+    (sections.MSELoss, "basicsr.losses.basic_loss.MSELoss"),
+    (sections.CharbonnierLoss, "basicsr.losses.basic_loss.CharbonnierLoss"),
+    (sections.PSNRLoss, "vheatir.training.losses.PSNRLoss"),
+]
+
+
+def test_the_page_is_that_of_the_structures() -> None:
+    assert SCRIPT["page"]() == (REPOSITORY / "docs" / "options.md").read_text("utf-8")
+
+
+def structure(section: type[Struct]) -> inspect.StructType:
+    kind = inspect.type_info(section)
+    assert isinstance(kind, inspect.StructType)
+    return kind
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.__name__)
+def test_every_key_is_explained_in_a_sentence(file: type[Struct]) -> None:
+    kind = structure(file)
+    for section in (kind, *(section for _, section in SCRIPT["_sections"]("", kind))):
+        for field in section.fields:
+            text = text_of(field.type, "description")
+            assert text.endswith("."), f"{section.cls.__name__}.{field.name}"
+            assert "|" not in text
+
+
+@pytest.mark.parametrize(("section", "path"), BUILT, ids=lambda value: str(value).rsplit(".", 1)[-1])
+def test_defaults_are_those_of_what_is_built(section: type[Struct], path: str) -> None:
+    if path.split(".")[0] == "basicsr" or path.endswith("PSNRLoss"):
+        if not HAS_BASICSR:
+            pytest.skip("training needs basicsr, which is not installed")
+        importlib.import_module("vheatir.training.basicsr")  # before BasicSR
+    module, name = path.rsplit(".", 1)
+    parameters = signature(getattr(importlib.import_module(module), name)).parameters
+    for field in structs.fields(section):
+        assert field.name in parameters
+        if field.default is not NODEFAULT:
+            assert field.default == parameters[field.name].default, field.name
+
+
+@pytest.mark.parametrize(
+    ("section", "constructor", "left_out"),
+    [
+        (sections.VHeatIROptions, VHeatIR, set()),
+        (sections.VHeatPyramidOptions, VHeatPyramid, set()),
+        (sections.MuonOptions, Muon, {"params"}),
+        (sections.WarmupCosineOptions, WarmupCosine, {"optimizer", "total_iter"}),
+    ],
+)
+def test_constructors_say_what_their_options_are(section: type[Struct], constructor: type, left_out: set[str]) -> None:
+    assert {field.name for field in structs.fields(section)} == set(signature(constructor).parameters) - left_out
+    texts = argument_texts(constructor)
+    for field in structure(section).fields:
+        assert text_of(field.type, "description") == texts[field.name]
+
+
+class Documented:
+    """A class.
+
+    Args:
+        first: on
+            two lines, with ``code`` and :class:`Documented`.
+        second: plain.
+
+    Raises:
+        ValueError: never.
+    """
+
+    def __init__(self, first: int, second: int) -> None:
+        self.values = (first, second)
+
+
+def test_texts_of_arguments() -> None:
+    assert argument_texts(Documented) == {
+        "first": "on two lines, with ``code`` and `Documented`.",
+        "second": "plain.",
+    }

@@ -1,0 +1,1 @@
+"""The command ``vheatir``: a file for each of its verbs."""

@@ -1,0 +1,296 @@
+"""The command: ``python inference.py --task denoise --sigma 15 in/ out/``, or ``vheatir`` once installed.
+
+Nothing heavy is imported before the arguments are known to be well formed: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from vheatir import __version__
+from vheatir.inference.paths import FORMATS, Job, Selection, UsageError, plan_jobs
+
+if TYPE_CHECKING:
+    from vheatir.inference.folder import FileReport, Settings
+
+__all__ = ["build_parser", "main"]
+
+DONE: Final = 0
+SOME_FAILED: Final = 1
+BAD_USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+_TASK_HELP: Final = (
+    "what to remove: photo, whatever is wrong with a real photograph (noise of the camera, film grain, compression); "
+    "denoise, white noise of known strength; jpeg, compression alone"
+)
+_EPILOG: Final = """\
+Results keep their input's name, folder structure, bit depth, alpha channel, EXIF data, ICC profile, XMP and
+resolution, as far as the format holds them; they are turned as the EXIF orientation asks. PNG, TIFF, BMP and WebP are
+written in their own format, without loss; AVIF becomes PNG, and so does JPEG, which would add artifacts back, unless
+--quality-out is given. Results of an earlier run are replaced (or kept: --skip-existing), inputs never are. JPEG files
+whose data are cut or damaged are not restored.
+
+examples:
+  %(prog)s --task photo photos/ out/
+  %(prog)s --task denoise --sigma 25 noisy/ out/
+  %(prog)s --task denoise --sigma auto --skip-existing --report out.json photos/ out/
+  %(prog)s --task jpeg photo.jpg out/
+
+exit codes:
+  0 all restored; 1 some files failed, the others are done; 2 wrong usage, or the one image given cannot be
+  restored; 130 interrupted, whole results are kept
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the command's argument parser."""
+    parser = argparse.ArgumentParser(
+        description="Remove noise and JPEG artifacts from photographs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("input", type=Path, help="degraded image, or folder of them with its subfolders")
+    parser.add_argument("output", type=Path, help="folder for the results, made if missing")
+    parser.add_argument("--task", required=True, choices=("photo", "denoise", "jpeg"), help=_TASK_HELP)
+    _add_levels(parser)
+    _add_computing(parser)
+    _add_files(parser)
+    parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and failures")
+    parser.add_argument("--version", action="version", version=f"vheatir {__version__}")
+    return parser
+
+
+def _add_levels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--sigma",
+        type=_sigma,
+        help="denoise: standard deviation of the noise, in 8-bit units (0 to 55), or R,G,B with one for each channel, "
+        "or auto to estimate it",
+    )
+    parser.add_argument(
+        "--quality",
+        type=_number_or_auto,
+        help="jpeg: quality the images were saved with, 1 to 100, or auto to read it from each JPEG file, and to look "
+        "for traces of (earlier) compression in the pixels of all files (default)",
+    )
+    parser.add_argument(
+        "--strength", type=float, default=1.0, help="factor of the level, given or estimated: less or more (default: 1)"
+    )
+
+
+def _add_computing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model",
+        help="bundled name (photo, denoise-gray, denoise-color, jpeg-gray, jpeg-color) or weights file "
+        "(default: the bundled one for gray or colour, chosen by image)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "bf16", "fp16"),
+        help="arithmetic of the network; fp16 needs a GPU (default: fp32)",
+    )
+    parser.add_argument(
+        "--tile",
+        type=int,
+        help="largest side of the pieces in which large images are restored (default: by the free memory)",
+    )
+    parser.add_argument("--ensemble", action="store_true", help="mean over eight flips and turns: 8 times the work")
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=tuple(FORMATS), help="format of the results (default: the input's own)")
+    parser.add_argument(
+        "--quality-out", type=int, help="write JPEG inputs, or --format jpeg, as JPEGs of this quality, 1 to 100"
+    )
+    parser.add_argument("--include", action="append", default=[], metavar="GLOB", help="only files of this name")
+    parser.add_argument("--exclude", action="append", default=[], metavar="GLOB", help="no files of this name")
+    parser.add_argument(
+        "--output-inside", action="store_true", help="the output may lie within the input, which is read without it"
+    )
+    parser.add_argument("--skip-existing", action="store_true", help="leave out files that have a result already")
+    parser.add_argument("--max-megapixels", type=float, help="refuse larger images (default: 500)")
+    parser.add_argument("--compare", type=Path, metavar="FOLDER", help="write before | after | difference there")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what became of each file as JSON")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+
+
+def _number_or_auto(text: str) -> float | str:
+    return text if text == "auto" else float(text)
+
+
+def _sigma(text: str) -> float | str | tuple[float, ...]:
+    return tuple(map(float, text.split(","))) if "," in text else _number_or_auto(text)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code; argparse exits by itself on malformed arguments."""
+    arguments = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(message)s")
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # failures are reported in our own words
+    try:
+        return _run(arguments)
+    except ValueError as error:
+        print(f"error: {_printable(str(error))}", file=sys.stderr)
+        return BAD_USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    _check_arguments(arguments)
+    selection = Selection(
+        include=tuple(arguments.include),
+        exclude=tuple(arguments.exclude),
+        format=arguments.format,
+        keep_jpeg=arguments.quality_out is not None,
+        inside=arguments.output_inside,
+    )
+    jobs = plan_jobs(arguments.input, arguments.output, selection)
+    if arguments.dry_run:
+        return _print_plan(jobs, skip_existing=arguments.skip_existing)
+
+    settings = _settings(arguments)
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The output folder {arguments.output} cannot be made: {error.strerror}.") from error
+
+    from vheatir.inference.folder import write_report
+    from vheatir.system.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    reports: list[FileReport] = []
+    try:
+        _restore_all(jobs, settings, reports, quiet=arguments.quiet)
+    finally:
+        _print_reports(reports, arguments.output, quiet=arguments.quiet)
+        if arguments.report is not None:
+            write_report(arguments.report, reports, task=arguments.task)
+    return _exit_code(reports, single=not arguments.input.is_dir())
+
+
+def _check_arguments(arguments: argparse.Namespace) -> None:
+    """Refuse a missing level, or one of the other task; and files that would land among the inputs."""
+    if arguments.task == "denoise" and arguments.sigma is None:
+        raise UsageError("--task denoise needs --sigma, the standard deviation of the noise in 8-bit units, or auto.")
+    if arguments.task == "denoise" and arguments.quality is not None:
+        raise UsageError("--quality belongs to --task jpeg; leave it out, or change the task.")
+    if arguments.task == "jpeg" and arguments.sigma is not None:
+        raise UsageError("--sigma belongs to --task denoise; leave it out, or change the task to denoise or photo.")
+    if arguments.quality_out is not None and not 1 <= arguments.quality_out <= 100:
+        raise UsageError(f"--quality-out is 1 to 100, not {arguments.quality_out}.")
+    if arguments.format == "jpeg" and arguments.quality_out is None:
+        raise UsageError("--format jpeg needs --quality-out, 1 to 100.")
+    for option, path in (("--compare", arguments.compare), ("--report", arguments.report)):
+        if path is not None and arguments.input.is_dir() and _is_within(path, arguments.input):
+            raise UsageError(f"{option} {path} lies within the input {arguments.input}; give a place outside of it.")
+    if arguments.report is not None and not arguments.report.absolute().parent.is_dir():
+        raise UsageError(f"The folder of --report {arguments.report} does not exist; make it first.")
+
+
+def _is_within(path: Path, folder: Path) -> bool:
+    """Tell whether a path lies within a folder, links followed, but in no circle."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def _print_plan(jobs: Sequence[Job], *, skip_existing: bool) -> int:
+    for job in jobs:
+        if job.problem is not None:
+            print(f"{job.name}: {job.problem}")
+        elif skip_existing and job.destination.exists():
+            print(f"{job.name} -> {job.destination}  skipped, it exists")
+        else:
+            print(f"{job.name} -> {job.destination}")
+    return DONE if all(job.problem is None for job in jobs) else SOME_FAILED
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """Load the models and refuse what no file could be restored with."""
+    from vheatir.inference.folder import Settings
+    from vheatir.inference.restorer import Restorer
+
+    restorer = Restorer(
+        arguments.task,
+        model=arguments.model,
+        device=arguments.device,
+        precision=arguments.precision,
+        tile=arguments.tile or "auto",
+        ensemble=arguments.ensemble,
+        strength=arguments.strength,
+    )
+    quality = None if arguments.quality == "auto" else arguments.quality
+    restorer.check(sigma=arguments.sigma, quality=quality)
+    return Settings(
+        restorer,
+        sigma=arguments.sigma,
+        quality=quality,
+        quality_out=arguments.quality_out,
+        max_megapixels=arguments.max_megapixels,
+        skip_existing=arguments.skip_existing,
+        compare=arguments.compare,
+    )
+
+
+def _restore_all(jobs: Sequence[Job], settings: Settings, reports: list[FileReport], *, quiet: bool) -> None:
+    """Restore the files behind a progress bar; ``reports`` grows on the way, so an interruption leaves it."""
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    from vheatir.inference.folder import restore_files
+
+    megapixels, seconds = 0.0, 0.0
+    with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="image", disable=quiet) as bar:
+        for report in restore_files(jobs, settings):
+            reports.append(report)
+            if report.status == "restored":
+                megapixels += report.width * report.height / 1e6
+                seconds += report.seconds
+                bar.set_postfix_str(f"{megapixels / seconds:.3g} megapixels/s", refresh=False)
+            bar.update()
+
+
+def _print_reports(reports: Sequence[FileReport], output: Path, *, quiet: bool) -> None:
+    for report in reports:
+        if report.failure is not None:
+            print(f"failed: {_printable(report.failure)}", file=sys.stderr)
+    if quiet:
+        return
+    for report in reports:
+        if report.status == "restored":
+            print(_printable(_line(report)))
+    counts = {
+        status: sum(report.status == status for report in reports) for status in ("restored", "failed", "skipped")
+    }
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    seconds = sum(report.seconds for report in reports)
+    print(f"{counts['restored']} restored to {output}, {counts['failed']} failed{skipped}, {seconds:.1f} s")
+
+
+def _line(report: FileReport) -> str:
+    """One line a file: name, size, level, conversions, time; and the result's name where it differs."""
+    name, result = report.job.name, report.job.destination.name
+    shown = f"{name}" if result == name.name else f"{name} -> {result}"
+    note = f"  {report.note}" if report.note else ""
+    return f"{shown}  {report.width}x{report.height}  {report.level}{note}  {report.seconds:.2f} s"
+
+
+def _printable(text: str) -> str:
+    """Names of files may hold bytes that are no UTF-8; what cannot be printed is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _exit_code(reports: Sequence[FileReport], *, single: bool) -> int:
+    failures = [report for report in reports if report.failure is not None]
+    if not failures:
+        return DONE
+    return BAD_USAGE if single and failures[0].is_bad_input else SOME_FAILED

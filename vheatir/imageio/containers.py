@@ -1,0 +1,375 @@
+"""What PNG, JPEG, WebP and BMP files tell about their picture, taken out of a file and put into another.
+
+Encoders write the pixels alone; what they would refuse of damaged metadata can then not cost the picture.
+
+Sources: PNG specification, third edition (chunks); ITU-T T.81, B.1; JFIF 1.02; ICC.1:2022, annex B.4 (profiles in
+JPEG); XMP specification, part 3; WebP container specification.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from PIL import ImageCms
+
+from vheatir.imageio.jpeg import header_segments, is_jpeg
+from vheatir.imageio.tiff import is_tiff, resolution_exif, resolution_of, tags_of_tiff
+
+__all__ = ["Metadata", "fitted", "is_png", "png_chunks", "png_is_cut", "read_metadata", "with_metadata_in"]
+
+#: pixels of an inch, in x and y
+Density = tuple[float, float]
+
+_PNG: Final = b"\x89PNG\r\n\x1a\n"
+_EXIF_HEAD, _XMP_HEAD, _ICC_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_MPF_HEAD: Final = b"MPF\0"
+_APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
+_XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
+_RAW_EXIF: Final = b"Raw profile type exif"
+#: PNG's chunks that say what the numbers mean as colours
+_COLOR_CHUNKS: Final = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+_INCH: Final = 0.0254
+_MOST_SEGMENT: Final = 65533
+#: unfolded metadata of a PNG end here: a few kilobytes can unfold to any size
+_MOST_UNFOLDED: Final = 64 * 2**20
+_CHUNK_ICC: Final = _MOST_SEGMENT - len(_ICC_HEAD) - 2
+_ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8](?=[\"'<])")
+_GAIN_MAP: Final = (b"hdrgm:", b"HDRGainMap", b"apdi:")
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file tells about its picture.
+
+    Attributes:
+        exif: EXIF data, a TIFF structure, or None.
+        icc: ICC profile, or None.
+        xmp: XMP packet, or None.
+        density: pixels of an inch in x and y, or None.
+        colors: PNG's chunks gAMA, cHRM, sRGB and cICP, as pairs of name and content.
+        notes: what was left out, in words.
+    """
+
+    exif: bytes | None = None
+    icc: bytes | None = None
+    xmp: bytes | None = None
+    density: Density | None = None
+    colors: tuple[tuple[bytes, bytes], ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+    def upright(self) -> Metadata:
+        """The same for a picture that has been turned; EXIF data are turned elsewhere."""
+        return self if self.xmp is None else replace(self, xmp=_ORIENTATION.sub(rb"\g<1>1", self.xmp))
+
+    def without(self, name: str, note: str) -> Metadata:
+        """Leave out the attribute of this name, and say so."""
+        nothing: Any = () if name == "colors" else None
+        return replace(self, **{name: nothing, "notes": (*self.notes, note)})
+
+
+def read_metadata(data: bytes) -> Metadata:
+    """Read the metadata of an image file; what is damaged is left out, with a note."""
+    if is_jpeg(data):
+        found = _of_jpeg(data)
+    elif is_png(data):
+        found = _of_png(data)
+    elif is_tiff(data):
+        exif, icc, xmp = tags_of_tiff(data)
+        found = Metadata(exif, icc, xmp, density=resolution_of(exif))
+    elif data[8:12] == b"WEBP":
+        chunks = dict(_riff_chunks(data))
+        exif = chunks.get(b"EXIF", b"").removeprefix(_EXIF_HEAD) or None
+        found = Metadata(exif, chunks.get(b"ICCP") or None, chunks.get(b"XMP ") or None)
+    elif data.startswith(b"BM") and len(data) >= 46 and int.from_bytes(data[14:18], "little") >= 40:
+        found = Metadata(density=_from_metres(*struct.unpack_from("<ii", data, 38)))
+    else:
+        found = Metadata()
+    return checked(found)
+
+
+def checked(metadata: Metadata) -> Metadata:
+    """Leave out what is damaged."""
+    if metadata.exif is not None and not is_tiff(metadata.exif):
+        metadata = metadata.without("exif", "damaged EXIF data left out")
+    if metadata.xmp is not None and any(mark in metadata.xmp for mark in _GAIN_MAP):
+        metadata = metadata.without("xmp", "gain map left out")
+    if metadata.icc is not None:
+        # some programs fill up their profiles
+        metadata = replace(metadata, icc=metadata.icc[: max(128, int.from_bytes(metadata.icc[:4], "big"))])
+        if profile_colors(metadata.icc or b"") is None:
+            metadata = metadata.without("icc", "damaged ICC profile left out")
+    return metadata
+
+
+def profile_colors(icc: bytes) -> str | None:
+    """Return the colours that an ICC profile is for, as "RGB" or "GRAY"; None if it is damaged."""
+    if len(icc) < 132 or icc[36:40] != b"acsp" or int.from_bytes(icc[:4], "big") != len(icc):
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    return profile.xcolor_space.strip()
+
+
+def fitted(metadata: Metadata, suffix: str, *, is_gray: bool) -> Metadata:
+    """Leave out, with a note, what a file of this suffix cannot hold; or move it to where it can."""
+    kind = _kind(suffix)
+    if metadata.icc is not None:
+        colors = profile_colors(metadata.icc)
+        if colors not in (("GRAY", "RGB") if is_gray and kind != "png" else ("GRAY",) if is_gray else ("RGB",)):
+            metadata = metadata.without("icc", f"ICC profile for {colors or 'nothing'} left out")
+    if kind == "webp" and metadata.density is not None and metadata.exif is None:
+        metadata = replace(metadata, exif=resolution_exif(None, metadata.density))
+    if kind == "tiff" and metadata.density is not None:
+        metadata = replace(metadata, exif=resolution_exif(metadata.exif, metadata.density))
+    if kind == "bmp":
+        for name, words in (("exif", "EXIF data"), ("icc", "ICC profile"), ("xmp", "XMP")):
+            if getattr(metadata, name) is not None:
+                metadata = metadata.without(name, f"{words} left out, BMP holds none")
+    if kind != "png" and metadata.colors:
+        is_plain = any(name == b"sRGB" for name, _ in metadata.colors) or metadata.icc is not None
+        metadata = replace(metadata, colors=()) if is_plain else metadata.without("colors", _lost(metadata, kind))
+    if kind == "jpeg":
+        for name, head, words in (("exif", _EXIF_HEAD, "EXIF data"), ("xmp", _XMP_HEAD, "XMP")):
+            if len(getattr(metadata, name) or b"") + len(head) > _MOST_SEGMENT:
+                metadata = metadata.without(name, f"{words} left out, JPEG holds 64 KiB")
+        if len(metadata.icc or b"") > 255 * _CHUNK_ICC:
+            metadata = metadata.without("icc", "ICC profile left out, JPEG holds 16 MiB")
+    return metadata
+
+
+def with_metadata_in(suffix: str, data: bytes, metadata: Metadata) -> bytes:
+    """Return a file of the suffix's format, PNG, JPEG, WebP or BMP without metadata, with what it can hold of them."""
+    writers = {"png": _into_png, "jpeg": _into_jpeg, "webp": _into_webp, "bmp": _into_bmp}
+    return writers[_kind(suffix)](data, metadata)
+
+
+def is_png(data: bytes) -> bool:
+    """Tell whether the bytes start like a PNG file."""
+    return data.startswith(_PNG)
+
+
+def png_is_cut(data: bytes) -> bool:
+    """Tell whether a chunk of a PNG file reaches beyond its end; decoders make room for all that it claims."""
+    offset = len(_PNG)
+    while offset + 8 <= len(data):
+        if data[offset + 4 : offset + 8] == b"IEND":
+            return False
+        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
+    return offset > len(data)
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (name, content) of a PNG file's chunks that are whole, pixels left out."""
+    offset = len(_PNG)
+    while offset + 12 <= len(data):
+        length, name = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
+        end = offset + 12 + length
+        if end > len(data) or name == b"IEND":
+            return
+        if name not in (b"IDAT", b"fdAT"):
+            yield name, data[offset + 8 : end - 4]
+        offset = end
+
+
+def _kind(suffix: str) -> str:
+    return {".png": "png", ".webp": "webp", ".bmp": "bmp", ".tif": "tiff", ".tiff": "tiff"}.get(suffix, "jpeg")
+
+
+def _lost(metadata: Metadata, kind: str) -> str:
+    names = ", ".join(name.decode() for name, _ in metadata.colors)
+    return f"colour chunks of PNG ({names}) left out, {kind.upper()} holds none"
+
+
+def _from_metres(x: int, y: int) -> Density | None:
+    return (x * _INCH, y * _INCH) if x > 0 and y > 0 else None
+
+
+def _to_metres(density: Density) -> tuple[int, int]:
+    x, y = (min(max(1, round(value / _INCH)), 2**31 - 1) for value in density)
+    return x, y
+
+
+# -------------------------------------------------------------------------------------------------------- reading
+
+
+def _of_jpeg(data: bytes) -> Metadata:
+    segments = list(header_segments(data))
+    exifs = [payload[len(_EXIF_HEAD) :] for marker, payload in segments if marker == _APP1 and _is(payload, _EXIF_HEAD)]
+    whole = [exif for exif in exifs if is_tiff(exif)] + exifs
+    xmps = [payload[len(_XMP_HEAD) :] for marker, payload in segments if marker == _APP1 and _is(payload, _XMP_HEAD)]
+    jfif = next((payload for marker, payload in segments if marker == _APP0 and _is(payload, b"JFIF\0")), b"")
+    exif = whole[0] if whole else None
+    icc, notes = _icc_of_jpeg([payload[len(_ICC_HEAD) :] for marker, payload in segments if _is_icc(marker, payload)])
+    if any(marker == _APP2 and _is(payload, _MPF_HEAD) for marker, payload in segments):
+        notes = (*notes, "further pictures of the file left out")
+    return Metadata(exif, icc, next(iter(xmps), None) or None, density=_jfif_density(jfif), notes=notes)
+
+
+def _is(payload: bytes, head: bytes) -> bool:
+    return payload.startswith(head)
+
+
+def _is_icc(marker: int, payload: bytes) -> bool:
+    return marker == _APP2 and _is(payload, _ICC_HEAD)
+
+
+def _icc_of_jpeg(chunks: list[bytes]) -> tuple[bytes | None, tuple[str, ...]]:
+    """Put a profile together in the order of its chunks' numbers, 1 to the count that each names."""
+    if not chunks:
+        return None, ()
+    numbered = {chunk[0]: chunk[2:] for chunk in chunks if len(chunk) > 2}
+    counts = {chunk[1] for chunk in chunks if len(chunk) > 2}
+    if len(counts) != 1 or sorted(numbered) != list(range(1, counts.pop() + 1)):
+        return None, ("damaged ICC profile left out",)
+    return b"".join(numbered[number] for number in sorted(numbered)), ()
+
+
+def _jfif_density(jfif: bytes) -> Density | None:
+    if len(jfif) < 12 or jfif[7] not in (1, 2):
+        return None
+    x, y = struct.unpack_from(">HH", jfif, 8)
+    scale = 1.0 if jfif[7] == 1 else 2.54
+    return (x * scale, y * scale) if x and y else None
+
+
+def _of_png(data: bytes) -> Metadata:
+    found = Metadata()
+    colors: dict[bytes, bytes] = {}
+    for name, content in png_chunks(data):
+        if name == b"eXIf":
+            found = replace(found, exif=content.removeprefix(_EXIF_HEAD) or None)
+        elif name == b"iCCP":
+            icc = _unfolded(content[content.find(b"\0") + 2 :])
+            found = replace(found, icc=icc) if icc else replace(found, notes=("damaged ICC profile left out",))
+        elif name == b"iTXt" and content.startswith(_XMP_KEYWORD + b"\0"):
+            found = replace(found, xmp=_itxt(content[len(_XMP_KEYWORD) + 1 :]))
+        elif name == b"zTXt" and content.startswith(_RAW_EXIF) and found.exif is None:
+            found = replace(found, exif=_raw_profile(_unfolded(content[content.find(b"\0") + 2 :])))
+        elif name == b"tEXt" and content.startswith(_RAW_EXIF) and found.exif is None:
+            found = replace(found, exif=_raw_profile(content[len(_RAW_EXIF) + 1 :]))
+        elif name == b"pHYs" and len(content) == 9 and content[8] == 1:
+            found = replace(found, density=_from_metres(*struct.unpack(">II", content[:8])))
+        elif name in _COLOR_CHUNKS:
+            colors[name] = content
+    return replace(found, colors=tuple(colors.items()))
+
+
+def _raw_profile(text: bytes | None) -> bytes | None:
+    """EXIF data as ImageMagick and others write them into a text: name and length, then digits of base 16."""
+    parts = (text or b"").split(None, 2)
+    try:
+        return bytes.fromhex(parts[2].decode("ascii")).removeprefix(_EXIF_HEAD) if len(parts) == 3 else None
+    except ValueError:
+        return None
+
+
+def _itxt(content: bytes) -> bytes | None:
+    """The text behind flag and method of compression, language and translated keyword."""
+    parts = content[2:].split(b"\0", 2)
+    if len(parts) < 3:
+        return None
+    return (_unfolded(parts[2]) if content[0] else parts[2]) or None
+
+
+def _unfolded(data: bytes) -> bytes | None:
+    unfolder = zlib.decompressobj()
+    try:
+        unfolded = unfolder.decompress(data, _MOST_UNFOLDED)
+    except zlib.error:
+        return None
+    return unfolded if unfolder.eof else None
+
+
+def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    offset = 12
+    while offset + 8 <= len(data):
+        name, length = data[offset : offset + 4], int.from_bytes(data[offset + 4 : offset + 8], "little")
+        content = data[offset + 8 : offset + 8 + length]
+        if len(content) < length:
+            return
+        yield name, content
+        offset += 8 + length + length % 2
+
+
+# -------------------------------------------------------------------------------------------------------- writing
+
+
+def _into_png(data: bytes, metadata: Metadata) -> bytes:
+    chunks = list(metadata.colors)
+    if metadata.icc is not None:
+        chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
+    if metadata.density is not None:
+        chunks.append((b"pHYs", struct.pack(">IIB", *_to_metres(metadata.density), 1)))
+    if metadata.exif is not None:
+        chunks.append((b"eXIf", metadata.exif))
+    if metadata.xmp is not None:
+        chunks.append((b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp))
+    head = len(_PNG) + 25  # behind IHDR
+    return data[:head] + b"".join(_png_chunk(name, content) for name, content in chunks) + data[head:]
+
+
+def _png_chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def _into_jpeg(data: bytes, metadata: Metadata) -> bytes:
+    head = 2
+    if data[2:4] == b"\xff\xe0":
+        head += 2 + int.from_bytes(data[4:6], "big")
+    if metadata.density is not None:
+        x, y = (min(max(1, round(value)), 65535) for value in metadata.density)
+        jfif = _segment(_APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", 1, x, y, 0, 0))
+    else:
+        jfif = data[2:head]
+    added = [jfif]
+    if metadata.exif is not None:
+        added.append(_segment(_APP1, _EXIF_HEAD + metadata.exif))
+    if metadata.xmp is not None:
+        added.append(_segment(_APP1, _XMP_HEAD + metadata.xmp))
+    icc = metadata.icc or b""
+    pieces = [icc[at : at + _CHUNK_ICC] for at in range(0, len(icc), _CHUNK_ICC)]
+    added += [
+        _segment(_APP2, _ICC_HEAD + bytes((number, len(pieces))) + piece)
+        for number, piece in enumerate(pieces, start=1)
+    ]
+    return data[:2] + b"".join(added) + data[head:]
+
+
+def _segment(marker: int, payload: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", len(payload) + 2) + payload
+
+
+def _into_webp(data: bytes, metadata: Metadata) -> bytes:
+    """A lossless file of one chunk, VP8L, in an extended container."""
+    stored = dict(_riff_chunks(data))
+    picture = stored.get(b"VP8L")
+    if picture is None or not (metadata.exif or metadata.icc or metadata.xmp):
+        return data
+    bits = int.from_bytes(picture[1:5], "little")
+    width, height, has_alpha = bits & 0x3FFF, bits >> 14 & 0x3FFF, bits >> 28 & 1
+    flags = (
+        (0x20 if metadata.icc else 0) | has_alpha << 4 | (0x08 if metadata.exif else 0) | (0x04 if metadata.xmp else 0)
+    )
+    chunks = [(b"VP8X", struct.pack("<I", flags) + width.to_bytes(3, "little") + height.to_bytes(3, "little"))]
+    chunks += [(b"ICCP", metadata.icc)] if metadata.icc else []
+    chunks.append((b"VP8L", picture))
+    chunks += [(b"EXIF", metadata.exif)] if metadata.exif else []
+    chunks += [(b"XMP ", metadata.xmp)] if metadata.xmp else []
+    body = b"WEBP" + b"".join(
+        name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2) for name, content in chunks
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def _into_bmp(data: bytes, metadata: Metadata) -> bytes:
+    if metadata.density is None:
+        return data
+    return data[:38] + struct.pack("<ii", *_to_metres(metadata.density)) + data[46:]

@@ -1,0 +1,67 @@
+"""Square blocks of an image and their cosine transform: what the estimators of noise look at."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vheatir.nn.ops.dct import dct_basis
+
+__all__ = ["block_dct", "full_scale", "overlapping_blocks", "unclipped"]
+
+Floating = TypeVar("Floating", np.float32, np.float64)
+
+#: share of a block's pixels that may be black or white at full scale
+_CLIPPED_SHARE = 0.05
+
+
+def overlapping_blocks(image: npt.NDArray[Any], side: int, *, most: int) -> npt.NDArray[np.float32]:
+    """Take blocks at regular positions all over the image.
+
+    Args:
+        image: shape (H, W) or (H, W, C).
+        side: of a block, in pixels.
+        most: about how many blocks to take.
+
+    Returns:
+        Shape (blocks, side, side) or (blocks, C, side, side), values from 0 to 1; none if no block fits.
+    """
+    if min(image.shape[:2]) < side:
+        return np.empty((0, *image.shape[2:], side, side), np.float32)
+    positions = np.lib.stride_tricks.sliding_window_view(image, (side, side), axis=(0, 1))
+    # an odd step meets every position in the blocks of a JPEG
+    step = math.ceil(math.sqrt(positions.shape[0] * positions.shape[1] / most)) | 1
+    taken = positions[::step, ::step]
+    blocks: npt.NDArray[np.float32] = taken.reshape(-1, *taken.shape[2:]).astype(np.float32)
+    return blocks / np.float32(full_scale(image))
+
+
+def unclipped(blocks: npt.NDArray[np.float32], *, least: int) -> npt.NDArray[np.float32]:
+    """Leave out blocks that black or white hides the noise of, in more than a twentieth of the pixels.
+
+    Args:
+        blocks: shape (blocks, side, side) or (blocks, C, side, side).
+        least: all are returned if fewer would remain.
+    """
+    clipped = (blocks <= 0) | (blocks >= 1)
+    pixels = clipped if clipped.ndim == 3 else np.logical_or.reduce(clipped, axis=1)
+    kept = blocks[pixels.mean(axis=(1, 2)) <= _CLIPPED_SHARE]
+    return kept if len(kept) >= least else blocks
+
+
+def full_scale(image: npt.NDArray[Any]) -> float:
+    """What white is in an image of this type: 255, 65535, or 1 for floating point."""
+    return float(np.iinfo(image.dtype).max) if np.issubdtype(image.dtype, np.integer) else 1.0
+
+
+def block_dct(blocks: npt.NDArray[Floating]) -> npt.NDArray[Floating]:
+    """Orthonormal two-dimensional DCT-II: blocks (N, side, side) -> coefficients of that shape and dtype."""
+    side = blocks.shape[-1]
+    line = dct_basis(side, dtype=torch.float64, device=torch.device("cpu")).numpy()
+    # one large product is far faster than thousands of small ones
+    plane: npt.NDArray[Floating] = np.kron(line, line).astype(blocks.dtype)
+    return (blocks.reshape(len(blocks), side * side) @ plane.T).reshape(blocks.shape)

@@ -1,0 +1,139 @@
+"""The level at which to remove an image's noise, white or not.
+
+The high frequencies that tell the strength of white noise are what demosaicing, resizing and JPEG take away first. A
+network that was trained on white noise removes such grain too, if it is told the strength of the frequencies that the
+grain does have. Here they are measured in the middle of the spectrum, and told from structure by what noise is like:
+
+- The energy of noise in the many coefficients of a block hardly varies: the calmest hundredth of the blocks shows
+  nearly as much as the calmest twentieth (both against the chi-square distribution). Structure varies more.
+- The spectrum of photographs falls steeply everywhere, that of grain falls behind the middle only.
+- Luma and the differences of the colours are measured apart, since cameras and JPEG smooth the colours. White noise
+  independent between R, G and B cannot be stronger in any of these than sqrt(2) times the root mean square.
+
+This project's own; docs/levels.md says how well it does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from vheatir.levels import noise
+from vheatir.levels.blocks import block_dct, overlapping_blocks, unclipped
+from vheatir.levels.levels import mean_sigma
+
+__all__ = ["NoiseEstimate", "estimate_noise"]
+
+_BLOCK: Final = 16
+#: distance from (0, 0) of the coefficients measured, 5/16 to 1/2 of the highest frequency, and of lower ones
+_MIDDLE: Final = (5.0, 8.0)
+_LOW: Final = (2.5, 4.5)
+_MOST_BLOCKS: Final = 8_000
+_FEWEST_BLOCKS: Final = 100
+_CALMEST: Final = 0.01
+_CALM: Final = 0.05
+#: what is mistrusted: powers of calmest / calm, and of low / middle where it is more than grain's
+_UNEVENNESS_POWER: Final = 3
+_STEEPNESS_POWER: Final = 4
+_STEEPEST_GRAIN: Final = 1.5
+#: grain is so much more than the white noise of its plane: a factor, and 8-bit units
+_LEAST_FACTOR: Final = 1.5
+_LEAST_STEP: Final = 2.5
+_LARGEST_OF_WHITE: Final = math.sqrt(2)
+# orthonormal: white noise is equally strong in all planes
+_OPPONENT: Final = (np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NoiseEstimate:
+    """What noise an image holds, as standard deviations in 8-bit units.
+
+    Attributes:
+        level: of the white noise to be told to a network: as strong as the image's noise where that is strongest.
+        channels: of the white noise of each channel, by its high frequencies.
+        is_grain: whether the level is more than the root mean square of the channels.
+    """
+
+    level: float
+    channels: tuple[float, ...]
+    is_grain: bool
+
+
+def estimate_noise(image: npt.NDArray[Any]) -> NoiseEstimate:
+    """Estimate how strong an image's noise is, white or not.
+
+    Args:
+        image: (H, W), (H, W, 1) or (H, W, 3), uint8, uint16, or float in [0, 1].
+
+    Returns:
+        The estimate; grain is not looked for in images that hold fewer than 100 blocks of 16 x 16 pixels.
+    """
+    channels = noise.estimate_sigma(image)
+    white = mean_sigma(channels)
+    large = _planes(image, _BLOCK, most=_MOST_BLOCKS, least=_FEWEST_BLOCKS)
+    if large.shape[1] < _FEWEST_BLOCKS:
+        return NoiseEstimate(white, channels, is_grain=False)
+    small = _planes(image, noise.BLOCK, most=noise.MOST_BLOCKS, least=noise.FEWEST_BLOCKS)
+    level = max(map(_plane_level, small, large))
+    if level > _LARGEST_OF_WHITE * white + _LEAST_STEP:
+        return NoiseEstimate(level, channels, is_grain=True)
+    return NoiseEstimate(white, channels, is_grain=False)
+
+
+def _planes(image: npt.NDArray[Any], side: int, *, most: int, least: int) -> npt.NDArray[np.float32]:
+    """Blocks of luma and of two differences of colours, (3, N, side, side), or of a gray image, (1, N, side, side)."""
+    planes = image[..., None] if image.ndim == 2 else image
+    blocks = unclipped(overlapping_blocks(planes, side, most=most), least=least)
+    if (blocks == blocks[:, :1]).all():
+        return blocks[:, :1].swapaxes(0, 1)
+    opponent: npt.NDArray[np.float32] = np.tensordot(_OPPONENT, blocks, axes=(1, 1))
+    return opponent
+
+
+def _plane_level(small: npt.NDArray[np.float32], large: npt.NDArray[np.float32]) -> float:
+    """The level of a plane: of its white noise, or of its grain where there is more of it."""
+    white, grain = noise.white_sigma(small), _grain_sigma(large)
+    return grain if grain > _LEAST_FACTOR * white + _LEAST_STEP else white
+
+
+def _grain_sigma(blocks: npt.NDArray[np.float32]) -> float:
+    """The noise at middle frequencies, in 8-bit units, less what structure has likely added to it."""
+    energy = np.square(block_dct(blocks))
+    middle, low = (_ring_energy(energy, ring) for ring in (_MIDDLE, _LOW))
+    calmest, calm = _deviation(middle, _CALMEST), _deviation(middle, _CALM)
+    if calmest == 0:
+        return 0.0
+    steepness = _deviation(low, _CALMEST) / calmest
+    trust = min(1.0, calmest / calm) ** _UNEVENNESS_POWER * min(1.0, _STEEPEST_GRAIN / steepness) ** _STEEPNESS_POWER
+    return 255.0 * calmest * trust
+
+
+@dataclass(frozen=True)
+class _RingEnergy:
+    """Mean energy of each block's coefficients in a ring, and how many these are."""
+
+    of_blocks: npt.NDArray[np.float32]
+    coefficients: int
+
+
+def _ring_energy(energy: npt.NDArray[np.float32], ring: tuple[float, float]) -> _RingEnergy:
+    distance = np.hypot.outer(np.arange(_BLOCK), np.arange(_BLOCK))
+    chosen = (distance >= ring[0]) & (distance < ring[1])
+    return _RingEnergy(energy[:, chosen].mean(axis=1), int(chosen.sum()))
+
+
+def _deviation(ring: _RingEnergy, share: float) -> float:
+    """Standard deviation of the noise, if noise is all that the calmest share of the blocks holds."""
+    quantile = float(np.quantile(ring.of_blocks, share))
+    return math.sqrt(quantile / _chi_square_quantile(share, ring.coefficients))
+
+
+def _chi_square_quantile(share: float, count: int) -> float:
+    """Quantile of the mean of ``count`` squared standard normal numbers (Wilson and Hilferty 1931; to 1 in 1000)."""
+    spread = 2 / (9 * count)
+    return (1 - spread + NormalDist().inv_cdf(share) * math.sqrt(spread)) ** 3

@@ -1,0 +1,1 @@
+"""What the operating system does: whole files, interrupts, memory handed out."""

@@ -1,0 +1,1 @@
+"""Weights files: the bundled ones, their cards, and reading and writing them."""
