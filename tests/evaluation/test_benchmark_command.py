@@ -12,10 +12,10 @@ pytest.importorskip("skimage", reason="metrics need scikit-image")
 
 from benchmark_folders import COLOR, GRAY, write
 from tiny_weights import save_tiny_weights
-
-from vheatir.evaluation import scoring
 from vheatir.evaluation.__main__ import main
 from vheatir.evaluation.cli import main as score
+
+from vheatir.evaluation import scoring
 from vheatir.evaluation.results import read_results
 
 

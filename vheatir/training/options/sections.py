@@ -29,6 +29,7 @@ __all__ = [
     "Schedule",
     "Section",
     "Share",
+    "TestDegradation",
     "TrainingDegradation",
     "Whole",
 ]
@@ -230,6 +231,7 @@ if TYPE_CHECKING:  # types that are made while the program runs
     Part = Struct
     TrainingDegradation = Struct
     EvaluationDegradation = Struct
+    TestDegradation = Struct
     Optimizer = Struct
     Schedule = Struct
 else:
@@ -237,6 +239,7 @@ else:
     Part = NoisePart | JpegPart | NoiseJpegPart | CameraPart | GrainPart | CleanPart
     TrainingDegradation = Noise | Jpeg | Mixture
     EvaluationDegradation = OneNoise | OneJpeg | OneCamera
+    TestDegradation = OneNoise | OneJpeg
     Optimizer = MuonOptions | AdamW | Adam
     Schedule = WarmupCosineOptions | MultiStepLR | MultiStepRestartLR | CosineAnnealingRestartLR
 Loss = CharbonnierLoss | PSNRLoss | L1Loss | MSELoss

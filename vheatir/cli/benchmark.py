@@ -1,38 +1,29 @@
-"""``python -m vheatir.evaluation --task denoise --sigma 15 25 50 --sets Set12=datasets/benchmarks/Set12``.
-
-Nothing heavy is imported before the arguments are known to be well formed: ``--help`` answers at once.
-"""
+"""``vheatir benchmark --task denoise --sigma 15 25 50 --sets Set12=datasets/benchmarks/Set12``: scores methods."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vheatir.evaluation.results import METRICS, Channels, MetricName, Result, write_csv, write_results
-from vheatir.inference.paths import UsageError
-from vheatir.system.allocator import keep_freed_memory
+from vheatir.cli.shared import DONE, make_folder, new_parser, progress
+from vheatir.errors import UsageError
+from vheatir.evaluation.results import METRICS, Channels, MetricName, Result, Task, write_csv, write_results
 
 if TYPE_CHECKING:
-    from vheatir.evaluation.environment import Environment
+    import torch
+
     from vheatir.evaluation.methods import Method
     from vheatir.evaluation.protocol import Protocol
     from vheatir.evaluation.scoring import Outcome
     from vheatir.evaluation.sets import ImageSet
 
-__all__ = ["build_parser", "main", "run_command"]
+__all__ = ["Output", "ScoredSet", "build_parser", "run", "score_all"]
 
 logger = logging.getLogger(__name__)
-
-DONE: Final = 0
-BAD_USAGE: Final = 2
-INTERRUPTED: Final = 130
 
 _DEFAULT_METRICS: Final[dict[str, tuple[MetricName, ...]]] = {
     "denoise": ("psnr", "ssim"),
@@ -49,31 +40,50 @@ examples:
   %(prog)s --task jpeg --quality 10 20 30 40 --sets LIVE1=datasets/benchmarks/LIVE1 --published --output out/
   %(prog)s --task denoise --sigma 25 --sets ~/photos --model fast my.safetensors --peer bm3d mine=my_module:denoise
 
-other commands: speed, train-speed, report, plot, each with its own --help.
-
-exit codes:
-  0 done; 2 wrong usage, or an image or method that cannot be scored; 130 interrupted; in both cases the sets and
-  levels that were finished are kept in --output
+Sets and levels that are finished are in --output, whatever ends the command.
 """
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """One set, with what is run on it."""
+class ScoredSet:
+    """One set at one level, and what is scored on it.
+
+    Attributes:
+        images: the set.
+        task: what to remove.
+        channels: of the images that the methods see.
+        level: σ in 8-bit units, or JPEG quality.
+        methods: by heading, in the order of the table.
+    """
 
     images: ImageSet
+    task: Task
     channels: Channels
+    level: float
     methods: Mapping[str, Method]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where results go.
+
+    Attributes:
+        folder: for NAME.json, NAME.csv and NAME.md; None for none.
+        name: of the files.
+        published: add tables of published figures.
+        quiet: show no progress.
+    """
+
+    folder: Path | None
+    name: str
+    published: bool = False
+    quiet: bool = False
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vheatir.evaluation",
-        description="Score models and peers on sets of images, with the protocol beside the numbers.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    description = "Score models and peers on sets of images, with the protocol beside the numbers."
+    parser = new_parser("benchmark", description, _EPILOG)
     parser.add_argument("--task", required=True, choices=("denoise", "jpeg"), help="what to remove")
     parser.add_argument("--sigma", type=float, nargs="+", default=[], help="denoise: σ of the noise, 8-bit units")
     parser.add_argument("--quality", type=int, nargs="+", default=[], help="jpeg: qualities, 1 to 100")
@@ -140,40 +150,13 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--quiet", action="store_true", help="print nothing but the tables, warnings and failures")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Score, and return the exit code; argparse exits by itself on malformed arguments."""
-    arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _run(arguments), quiet=arguments.quiet)
-
-
-def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
-    """Run a command of the benchmark; errors that the user can mend become one sentence and exit code 2."""
-    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(message)s")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # failures are reported in our own words
-    keep_freed_memory()
-    try:
-        return command()
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] not in ("skimage", "lpips"):
-            raise
-        print(f'error: {error.name} is not installed: pip install "vheatir[metrics]".', file=sys.stderr)
-        return BAD_USAGE
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-
-
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Score, print the tables, and return the exit code."""
     levels = _levels(arguments)
     folders = _folders(arguments.sets)
     _prepare_outputs(arguments, folders)
 
-    from vheatir.evaluation.environment import describe_environment
     from vheatir.evaluation.protocol import Protocol
-    from vheatir.evaluation.tables import markdown
     from vheatir.inference.compute import select_device
 
     protocol = Protocol(
@@ -185,16 +168,70 @@ def _run(arguments: argparse.Namespace) -> int:
         border=arguments.border,
         tile=arguments.tile,
     )
-    plans = _plans(arguments, folders, levels)
-    environment = describe_environment(select_device(arguments.device))
-    results: list[Result] = []
-    with _progress(plans, levels, quiet=arguments.quiet) as advance:
-        for plan in plans:
-            for level in levels:
-                results += _score(arguments, plan, level, protocol, environment, advance)
-                _write(arguments, results)
-    print(markdown(results, published=arguments.published), end="")
+    score_all(
+        _scored_sets(arguments, folders, levels),
+        protocol,
+        metrics=arguments.metrics or _DEFAULT_METRICS[arguments.task],
+        output=Output(arguments.output, arguments.name or arguments.task, arguments.published, arguments.quiet),
+        device=select_device(arguments.device),
+        timed=arguments.time,
+        watch=None if arguments.pictures is None else _picture_writer(arguments.pictures),
+    )
     return DONE
+
+
+def score_all(
+    scored: Sequence[ScoredSet],
+    protocol: Protocol,
+    *,
+    metrics: Sequence[MetricName],
+    output: Output,
+    device: torch.device,
+    timed: bool = False,
+    watch: Callable[[ScoredSet, Outcome], None] | None = None,
+) -> None:
+    """Score sets one after the other, write what is finished after each, and print the tables.
+
+    Args:
+        scored: sets at levels, in the order of the tables.
+        protocol: how images are degraded and scored.
+        metrics: which.
+        output: where results go.
+        device: of the networks, for the record.
+        timed: record the seconds too.
+        watch: called with what each method made of each image.
+
+    Raises:
+        ValueError: as :func:`vheatir.evaluation.scoring.score_set`.
+    """
+    from vheatir.evaluation.environment import describe_environment
+    from vheatir.evaluation.scoring import score_set
+    from vheatir.evaluation.tables import markdown
+
+    environment = describe_environment(device)
+    results: list[Result] = []
+    with progress(sum(len(one.images.names) * len(one.methods) for one in scored), quiet=output.quiet) as advance:
+        for one in scored:
+
+            def saw(outcome: Outcome, one: ScoredSet = one) -> None:
+                advance(f"{one.images.name} {one.level:g}, {outcome.method}")
+                if watch is not None:
+                    watch(one, outcome)
+
+            results += score_set(
+                one.images,
+                one.methods,
+                task=one.task,
+                channels=one.channels,
+                level=one.level,
+                protocol=protocol,
+                metrics=metrics,
+                environment=environment,
+                timed=timed,
+                watch=saw,
+            )
+            _write(output, results)
+    print(markdown(results, published=output.published), end="")
 
 
 def _levels(arguments: argparse.Namespace) -> list[float]:
@@ -242,24 +279,24 @@ def _prepare_outputs(arguments: argparse.Namespace, sets: Mapping[str, Path]) ->
         for name, images in sets.items():
             if folder.resolve().is_relative_to(images.resolve()):
                 raise UsageError(f"{option} {folder} lies within set {name}, {images}; give a place outside of it.")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"The folder of {option} {folder} cannot be made: {error.strerror}.") from error
+        make_folder(folder, f"folder of {option}")
 
 
-def _plans(arguments: argparse.Namespace, folders: Mapping[str, Path], levels: Sequence[float]) -> list[_Plan]:
+def _scored_sets(
+    arguments: argparse.Namespace, folders: Mapping[str, Path], levels: Sequence[float]
+) -> list[ScoredSet]:
     """Open every set and load every method before the first is run."""
     from vheatir.evaluation.sets import open_set
 
-    plans = []
+    scored = []
     for name, folder in folders.items():
         images = open_set(name, folder)
         for mismatch in images.mismatches:
             logger.warning("%s is not the known copy: %s", images.name, mismatch)
         channels = arguments.channels or images.channels(arguments.task)
-        plans.append(_Plan(images, channels, _methods(arguments, channels, levels)))
-    return plans
+        methods = _methods(arguments, channels, levels)
+        scored += [ScoredSet(images, arguments.task, channels, level, methods) for level in levels]
+    return scored
 
 
 def _methods(arguments: argparse.Namespace, channels: Channels, levels: Sequence[float]) -> dict[str, Method]:
@@ -294,54 +331,17 @@ def _methods(arguments: argparse.Namespace, channels: Channels, levels: Sequence
     return methods
 
 
-@contextmanager
-def _progress(plans: Sequence[_Plan], levels: Sequence[float], *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A bar over images, methods and levels; yields what advances it."""
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    total = sum(len(plan.images.names) * len(plan.methods) for plan in plans) * len(levels)
-    with logging_redirect_tqdm(), tqdm(total=total, unit="image", disable=quiet) as bar:
-
-        def advance(text: str) -> None:
-            bar.set_postfix_str(text, refresh=False)
-            bar.update()
-
-        yield advance
-
-
-def _score(
-    arguments: argparse.Namespace,
-    plan: _Plan,
-    level: float,
-    protocol: Protocol,
-    environment: Environment,
-    advance: Callable[[str], None],
-) -> list[Result]:
-    from vheatir.evaluation.scoring import score_set
-
+def _picture_writer(folder: Path) -> Callable[[ScoredSet, Outcome], None]:
+    """What writes a picture of an image once all methods have restored it."""
     panels: list[Outcome] = []
 
-    def watch(outcome: Outcome) -> None:
-        advance(f"{plan.images.name} {level:g}, {outcome.method}")
-        if arguments.pictures is not None:
-            panels.append(outcome)
-            if len(panels) == len(plan.methods):
-                _write_picture(arguments.pictures / plan.images.name / f"{level:g}", panels)
-                panels.clear()
+    def watch(scored: ScoredSet, outcome: Outcome) -> None:
+        panels.append(outcome)
+        if len(panels) == len(scored.methods):
+            _write_picture(folder / scored.images.name / f"{scored.level:g}", panels)
+            panels.clear()
 
-    return score_set(
-        plan.images,
-        plan.methods,
-        task=arguments.task,
-        channels=plan.channels,
-        level=level,
-        protocol=protocol,
-        metrics=arguments.metrics or _DEFAULT_METRICS[arguments.task],
-        environment=environment,
-        timed=arguments.time,
-        watch=watch,
-    )
+    return watch
 
 
 def _write_picture(folder: Path, outcomes: Sequence[Outcome]) -> None:
@@ -354,15 +354,14 @@ def _write_picture(folder: Path, outcomes: Sequence[Outcome]) -> None:
     write_comparison(path, [*panels, ("truth", outcomes[0].truth)])
 
 
-def _write(arguments: argparse.Namespace, results: Sequence[Result]) -> None:
+def _write(output: Output, results: Sequence[Result]) -> None:
     """Write what is finished so far, so that an interruption leaves it."""
-    if arguments.output is None:
+    if output.folder is None:
         return
     from vheatir.evaluation.tables import markdown
     from vheatir.system.atomic import atomic_path
 
-    stem = arguments.output / (arguments.name or arguments.task)
-    write_results(stem.with_name(f"{stem.name}.json"), results)
-    write_csv(stem.with_name(f"{stem.name}.csv"), results)
-    with atomic_path(stem.with_name(f"{stem.name}.md")) as temporary:
-        temporary.write_text(markdown(results, published=arguments.published), "utf-8")
+    write_results(output.folder / f"{output.name}.json", results)
+    write_csv(output.folder / f"{output.name}.csv", results)
+    with atomic_path(output.folder / f"{output.name}.md") as temporary:
+        temporary.write_text(markdown(results, published=output.published), "utf-8")
