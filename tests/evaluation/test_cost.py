@@ -19,6 +19,7 @@ import scipy.fft
 import torch
 from torch import Tensor, nn
 from training_options import needs_basicsr
+from vheatir.evaluation.report import report as results_page
 
 from vheatir.evaluation.cost import measure, speed, train_report, train_speed
 from vheatir.evaluation.cost.complexity import count_multiply_adds, count_parameters, image_multiply_adds
@@ -42,7 +43,6 @@ from vheatir.evaluation.cost.timing import Timing
 from vheatir.evaluation.cost.train_report import TrainSpeedReport, read_train_speed, write_train_speed
 from vheatir.evaluation.cost.training import TrainingPlan, training_step
 from vheatir.evaluation.environment import Environment
-from vheatir.evaluation.report import report as results_page
 from vheatir.nn import VHeatIR, configuration
 
 CPU = torch.device("cpu")

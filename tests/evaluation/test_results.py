@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from vheatir.evaluation.report import main as report_main
+from vheatir.evaluation.report import report
 
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.published import published_figures
-from vheatir.evaluation.report import main as report_main
-from vheatir.evaluation.report import report
 from vheatir.evaluation.results import Result, ResultError, read_results, write_csv, write_results
 from vheatir.evaluation.sets import known_sets
 from vheatir.evaluation.statistics import bootstrap_difference

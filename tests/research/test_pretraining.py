@@ -34,6 +34,7 @@ if not HAS_BASICSR:
     pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
 
 import vheatir.research.pretrain.__main__
+
 import vheatir.train
 from vheatir.research.pretrain.model import center_crop, masked_psnr, pixel_weights
 from vheatir.training import registry  # noqa: F401

@@ -17,6 +17,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 from training_options import needs_basicsr, training_options, write_photos
+from vheatir.research.race.document import documented
 
 from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.evaluation.cost.timing import Timing
@@ -25,7 +26,6 @@ from vheatir.nn import VHeatIR
 from vheatir.research.race import cli
 from vheatir.research.race.costs import Cost, Costs, costs_markdown, measure_costs, read_costs, write_costs
 from vheatir.research.race.curve import CompareError, Curve, Point, read_curve, write_curve
-from vheatir.research.race.document import documented
 from vheatir.research.race.figure import line_of, plot_comparison
 from vheatir.research.race.plan import Plan, read_plan
 from vheatir.research.race.receptive import influence, receptive_sides

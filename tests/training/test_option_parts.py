@@ -153,9 +153,9 @@ def call(monkeypatch: pytest.MonkeyPatch, module: Any, *arguments: str) -> int:
 @needs_basicsr
 def test_a_training_from_parts_keeps_the_whole_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trained in two halves, with an option changed on the command line, exported, and scored, all from parts."""
+    import vheatir.export
     import vheatir.test
 
-    import vheatir.export
     import vheatir.train
 
     options = training_options(name="never", train__total_iter=1)

@@ -32,10 +32,10 @@ from training_options import (
 if not HAS_BASICSR:
     pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
 
+import vheatir.export
 import vheatir.test
 
 import vheatir
-import vheatir.export
 import vheatir.train
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.data.sampler import EndlessSampler

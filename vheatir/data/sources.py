@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ __all__ = [
     "LmdbSource",
     "TarSource",
     "find_images",
+    "find_in_folders",
     "open_dataset",
     "open_source",
     "read_name_list",
@@ -224,6 +225,25 @@ def _open_root(root: Path) -> ImageSource:
 def find_images(folder: Path) -> list[Path]:
     """Image files below a folder, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def find_in_folders(folders: Iterable[Path], option: str) -> list[Path]:
+    """Images of all folders, in order.
+
+    Args:
+        folders: where to look.
+        option: that named them, for the message.
+
+    Raises:
+        FileNotFoundError: if a folder does not exist or holds none.
+    """
+    paths = []
+    for folder in folders:
+        found = find_images(folder)
+        if not found:
+            raise FileNotFoundError(f"{folder} holds no image: check {option}.")
+        paths += found
+    return paths
 
 
 def read_name_list(path: str | Path) -> set[str]:

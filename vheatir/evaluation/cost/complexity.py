@@ -1,12 +1,9 @@
-"""What a network costs: parameters and multiply-adds, every product counted, the transforms among them.
-
-``python -m vheatir.evaluation.cost.complexity`` prints the table of named configurations.
-"""
+"""What a network costs: parameters and multiply-adds, every product counted, the transforms among them."""
 
 from __future__ import annotations
 
 import copy
-import sys
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +13,7 @@ from vheatir.nn.configs import CONFIGS, configuration
 from vheatir.nn.pyramid import VHeatPyramid
 from vheatir.nn.vheatir import VHeatIR
 
-__all__ = ["count_multiply_adds", "count_parameters", "image_multiply_adds", "markdown_table"]
+__all__ = ["configurations_table", "count_multiply_adds", "count_parameters", "image_multiply_adds"]
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -49,14 +46,14 @@ def image_multiply_adds(network: VHeatIR | VHeatPyramid, height: int, width: int
     return count_multiply_adds(network, image, level)
 
 
-def markdown_table(*, in_chans: int = 3) -> str:
-    """Table of configurations: parameters, and multiply-adds a pixel at two sizes, as Markdown."""
+def configurations_table(_: Path) -> str:
+    """Table of the colour configurations for pages: parameters, and multiply-adds a pixel at two sizes."""
     lines = [
         "| configuration | width | blocks | grid | parameters | multiply-adds a pixel, 256 x 256 | 1280 x 720 |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in CONFIGS:
-        config = configuration(name, in_chans)
+        config = configuration(name, 3)
         with torch.device("meta"):
             network = VHeatIR(**config)  # type: ignore[arg-type]
         small, large = (
@@ -69,7 +66,3 @@ def markdown_table(*, in_chans: int = 3) -> str:
             f"| {count_parameters(network) / 1e6:.2f} M | {small / 1e3:,.0f} k | {large / 1e3:,.0f} k |"
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown_table() + "\n")

@@ -16,11 +16,13 @@ from vheatir.nn import network_arguments
 from vheatir.research.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
 from vheatir.research.pretrain.report import heat_report, summary
 from vheatir.system.atomic import atomic_path
-from vheatir.training.basicsr import MODEL_REGISTRY, get_root_logger
+from vheatir.training.basicsr import ARCH_REGISTRY, MODEL_REGISTRY, get_root_logger
 from vheatir.training.checkpoint import read_checkpoint
 from vheatir.training.restoration_model import RestorationModel
 
 __all__ = ["QBHeatModel", "center_crop", "masked_psnr", "mean_of_visible", "pixel_weights"]
+
+ARCH_REGISTRY.register(QBHeat)
 
 #: of a checkpoint's state dicts, which one holds the head that belongs to a backbone
 _HEAD_KEYS = {"params": "head", "params_ema": "head_ema"}

@@ -27,7 +27,7 @@ from vheatir.nn import VHeatIR
 from vheatir.research.race.curve import CompareError
 from vheatir.research.race.receptive import influence, receptive_sides
 
-__all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "measure_costs", "read_costs", "write_costs"]
+__all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "costs_table", "measure_costs", "read_costs", "write_costs"]
 
 COSTS_FILE: Final = RecordFormat("vheatir-compare-costs", 1, "file of costs", "measure again", CompareError)
 
@@ -103,6 +103,15 @@ def measure_costs(networks: Mapping[str, Mapping[str, Any]], weights: Mapping[st
             )
         )
     return Costs(size, describe_environment(_CPU), costs)
+
+
+def costs_table(file: Path) -> str:
+    """A file of costs as Markdown, for pages.
+
+    Raises:
+        CompareError: if it cannot be used.
+    """
+    return costs_markdown(read_costs(file))
 
 
 def costs_markdown(measured: Costs) -> str:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from vheatir.research.pretrain.extrapolation import Source
 from vheatir.training.options.sections import (
     Channels,
     Count,
@@ -30,8 +29,11 @@ from vheatir.training.options.sections import (
     Whole,
 )
 
-__all__ = ["ComparisonFile", "Phases", "PretrainingFile", "TestFile", "TrainingFile"]
+__all__ = ["ComparisonFile", "Phases", "PretrainingFile", "Source", "TestFile", "TrainingFile"]
 
+
+#: from which place of the visible quarter a hidden position is predicted
+Source = Literal["nearest", "mirrored", "corresponding"]
 
 # Datasets
 

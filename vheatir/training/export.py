@@ -1,38 +1,17 @@
-"""Turn a training checkpoint into a weights file that ``load_model`` and ``inference.py`` read.
-
-``python -m vheatir.export -opt options/train/NAME.yml experiments/NAME/models/net_g_latest.pth model.safetensors``
-"""
+"""Turns a training checkpoint into a weights file that ``load_model`` and ``vheatir restore`` read."""
 
 from __future__ import annotations
 
-import sys
-from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vheatir.nn import network_arguments
 from vheatir.training.checkpoint import read_tensors
-from vheatir.training.options import OptionError, check_options, read_options
-from vheatir.weights.file import NETWORKS, CheckpointError, LevelName, Ranges, Task, save_weights
+from vheatir.training.options import check_options, read_options
+from vheatir.weights.file import NETWORKS, LevelName, Ranges, Task, save_weights
 
-__all__ = ["export", "main", "trained_ranges", "trained_task"]
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m vheatir.export``."""
-    parser = ArgumentParser(prog="python -m vheatir.export", description="Export a training checkpoint.")
-    parser.add_argument("-opt", type=Path, required=True, help="option file that the checkpoint was trained with")
-    parser.add_argument("checkpoint", type=Path, help="net_g_*.pth")
-    parser.add_argument("output", type=Path, help="weights file to write, *.safetensors")
-    parser.add_argument("--licence", default="Apache-2.0", help="licence of the weights (default: %(default)s)")
-    parsed = parser.parse_args(arguments)
-    try:
-        export(parsed.opt, parsed.checkpoint, parsed.output, licence=parsed.licence)
-    except (CheckpointError, OptionError, OSError, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
+__all__ = ["export", "trained_ranges", "trained_task"]
 
 
 def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -> None:
@@ -85,7 +64,3 @@ def trained_ranges(degradation: Mapping[str, Any]) -> Ranges:
     qualities = [quality for part in parts for quality in part.get("quality", [])]
     found: dict[LevelName, list[float]] = {"sigma": sigmas, "quality": qualities}
     return {name: (min(values), max(values)) for name, values in found.items() if values}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,27 +1,22 @@
-"""``python -m vheatir.evaluation train-speed``: megapixels of crops a second that networks train on."""
+"""``vheatir train-speed``: megapixels of crops a second that networks train on."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from vheatir.evaluation.cli import run_command
+from vheatir.cli.shared import DONE, new_parser
+from vheatir.cli.speed import check_measuring
+from vheatir.errors import UsageError
 from vheatir.evaluation.cost.row_list import NETWORK_NAMES
-from vheatir.evaluation.cost.speed import check_measuring
-from vheatir.evaluation.cost.train_report import TrainSpeedReport, markdown, write_train_speed
-from vheatir.inference.paths import UsageError
 
-__all__ = ["build_parser", "main"]
+__all__ = ["build_parser", "run"]
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vheatir.evaluation train-speed",
-        description="Measure training steps (forward, loss, backward, clipping, optimizer) on random RGB crops.",
-    )
+    description = "Measure training steps (forward, loss, backward, clipping, optimizer) on random RGB crops."
+    parser = new_parser("train-speed", description)
     parser.add_argument(
         "--rows", nargs="+", default=["fast"], choices=NETWORK_NAMES, metavar="ROW", help=", ".join(NETWORK_NAMES)
     )
@@ -40,19 +35,15 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Measure, print Markdown, and return the exit code."""
-    arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _run(arguments))
-
-
-def _run(arguments: argparse.Namespace) -> int:
     if min(arguments.batch, arguments.rounds, arguments.threads or 1) < 1 or arguments.crop < 16:
         raise UsageError("--batch, --rounds and --threads are 1 or more, --crop 16 or more.")
     check_measuring(arguments)
 
     import torch
 
+    from vheatir.evaluation.cost.train_report import TrainSpeedReport, markdown, write_train_speed
     from vheatir.evaluation.cost.training import TrainingPlan, measure_training
     from vheatir.evaluation.environment import describe_environment
     from vheatir.inference.compute import select_device
@@ -83,9 +74,5 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if arguments.output is not None:
         write_train_speed(arguments.output, report)
-    sys.stdout.write(markdown(report))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    print(markdown(report), end="")
+    return DONE

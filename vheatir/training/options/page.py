@@ -1,7 +1,4 @@
-"""Writes docs/options.md, the page of all options, from the structures that check them.
-
-python docs/scripts/options_page.py
-"""
+"""The table of all options in docs/options.md, made of the structures that check them."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from msgspec import NODEFAULT, Struct, inspect
 from vheatir.training.options.schema import ComparisonFile, PretrainingFile, TestFile, TrainingFile
 from vheatir.training.options.words import bare, members, shown, text_of, words
 
-PAGE: Final = Path(__file__).resolve().parents[1] / "options.md"
+__all__ = ["options_table"]
 
 _FILES: Final[dict[str, type[Struct]]] = {
     "Training": TrainingFile,
@@ -23,43 +20,11 @@ _FILES: Final[dict[str, type[Struct]]] = {
     "Comparison": ComparisonFile,
 }
 
-_HEAD: Final = """\
-# All options
 
-An option file is YAML: sections of keys and values. The folder [options](../options) holds the
-files of this project. Every command checks its file before it starts, and names a wrong key together
-with the nearest known one.
-
-This page is made by `python docs/scripts/options_page.py` from what checks the files
-([vheatir/training/options/schema.py](../vheatir/training/options/schema.py)): do not edit it by hand.
-
-## Files made of parts
-
-`_base_` names one file or a list of files, relative to the file that it stands in:
-
-```yaml
-_base_: [../parts/fast.yml, ../parts/denoise_gray.yml]
-name: my_training
-train:
-  scheduler: {minutes: 20}
-```
-
-- Later files win over earlier ones, and the file itself over all of them, key by key in every section.
-- A section with another `type` replaces the one below as a whole. Lists are replaced as a whole too.
-- A section may have a `_base_` of its own.
-- The experiment's folder keeps the whole file, with its parts in one.
-
-`--force_yml train:ema_decay=0.99` on the command line changes a key after that.
-
-Write `!!float 2e-4`, since YAML reads `2e-4` as text. `~` stands for nothing.
-"""
-
-
-def page() -> str:
-    """The whole page."""
+def options_table(_: Path) -> str:
+    """A chapter for each kind of file; made of no measurements."""
     seen: set[type] = set()
-    chapters = ("\n".join(_chapter(title, file, seen)) for title, file in _FILES.items())
-    return "\n".join((_HEAD, *chapters))
+    return "\n".join("\n".join(_chapter(title, file, seen)) for title, file in _FILES.items())
 
 
 def _chapter(title: str, file: type[Struct], seen: set[type]) -> Iterator[str]:
@@ -135,7 +100,3 @@ def _yaml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_yaml, value))}]"
     return f'"{value}"' if isinstance(value, str) and value.isdigit() else shown(value)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -1,30 +1,22 @@
-"""``python -m vheatir.research.explain --model denoise-gray image.png out/``: the heat in a network, as pictures.
-
-Nothing heavy is imported before the arguments are known to be well formed: ``--help`` answers at once.
-"""
+"""``vheatir explain --model denoise-gray image.png out/``: the heat in a network, as pictures."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from vheatir.evaluation.cli import run_command
-from vheatir.inference.paths import UsageError
-from vheatir.system.atomic import atomic_path
+from vheatir.cli.shared import DONE, make_folder, new_parser, number_or_auto
+from vheatir.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vheatir.inference.network import RestorationNetwork
 
-__all__ = ["build_parser", "main"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["build_parser", "run"]
 
 _FORMATS: Final = ("png", "html")
 
@@ -36,20 +28,16 @@ examples:
   %(prog)s --model denoise-gray --sigma 25 noisy.png out/
   %(prog)s --model jpeg-color photo.jpg out/ --format html --pixel 120 80
   %(prog)s --model my.safetensors --sigma 15 noisy.png out/ --blocks 1,5,9
-
-exit codes:
-  0 done; 2 wrong usage, or an image or model that cannot be used; 130 interrupted
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vheatir.research.explain",
-        description="Show how heat spreads in a network: conductivity, decay and impulse response of every block, the "
+    parser = new_parser(
+        "explain",
+        "Show how heat spreads in a network: conductivity, decay and impulse response of every block, the "
         "spread of a pixel of the image, and the effective receptive field.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG,
     )
     parser.add_argument("image", type=Path, help="degraded image")
     parser.add_argument("output", type=Path, help="folder for the sheet and its numbers, made if missing")
@@ -58,8 +46,8 @@ def build_parser() -> argparse.ArgumentParser:
         required=True,
         help="bundled name (denoise-gray, denoise-color, jpeg-gray, jpeg-color) or weights file",
     )
-    parser.add_argument("--sigma", type=_number_or_auto, help="denoise: σ of the noise, 8-bit units, or auto (default)")
-    parser.add_argument("--quality", type=_number_or_auto, help="jpeg: quality, 1 to 100, or auto (default)")
+    parser.add_argument("--sigma", type=number_or_auto, help="denoise: σ of the noise, 8-bit units, or auto (default)")
+    parser.add_argument("--quality", type=number_or_auto, help="jpeg: quality, 1 to 100, or auto (default)")
     parser.add_argument(
         "--pixel", type=int, nargs=2, metavar=("X", "Y"), help="whose temperature is watched (default: the middle)"
     )
@@ -82,34 +70,26 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number_or_auto(text: str) -> float | Literal["auto"]:
-    return "auto" if text == "auto" else float(text)
-
-
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Explain, name the files, and return the exit code; argparse exits by itself on malformed arguments."""
-    arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _run(arguments), quiet=arguments.quiet)
-
-
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Explain, name the files, and return the exit code."""
     _check(arguments)
 
     from vheatir.inference.compute import select_device
     from vheatir.inference.network import load_model
     from vheatir.research.explain.explanation import explain, summary
     from vheatir.research.explain.sheet import require_matplotlib, write_html, write_png
+    from vheatir.system.atomic import atomic_path
 
     require_matplotlib()
     model = load_model(arguments.model, device=select_device(arguments.device))
     _check_blocks(arguments.blocks, model)
     image, level, found = _read(arguments, model)
     pixel = None if arguments.pixel is None else (arguments.pixel[1], arguments.pixel[0])
-    _make_folder(arguments.output)
+    make_folder(arguments.output, "output folder")
     explanation = explain(
         model, image, level, pixel=pixel, size=arguments.size, samples=arguments.samples, seed=arguments.seed
     )
@@ -127,8 +107,8 @@ def _run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"{arguments.output} cannot be written to: {error.strerror}.") from error
     if not arguments.quiet:
-        sys.stdout.write(f"{sheet}\n{numbers}\n")
-    return 0
+        print(f"{sheet}\n{numbers}")
+    return DONE
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -186,14 +166,3 @@ def _read(arguments: argparse.Namespace, model: RestorationNetwork) -> tuple[Ten
     pixels = canvas.read(slice(None), slice(None))[:, : model.channels]
     device = next(model.parameters()).device
     return pixels.to(device), level, found
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"The output folder {folder} cannot be made: {error.strerror}.") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,20 +1,20 @@
-"""``python -m vheatir.evaluation speed``: ours, SwinIR and window attention, by size, in one interleaved run."""
+"""``vheatir speed``: our networks, SwinIR and window attention, by size, in one interleaved run."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from vheatir.evaluation.cli import run_command
-from vheatir.evaluation.cost.report import Cell, SpeedReport, markdown, read_speed, write_speed
+from vheatir.cli.shared import DONE, check_parent, new_parser
+from vheatir.errors import UsageError
 from vheatir.evaluation.cost.row_list import DEFAULT_NAMES, ROW_NAMES, rows_help
-from vheatir.inference.paths import UsageError
 
-__all__ = ["build_parser", "check_measuring", "main"]
+if TYPE_CHECKING:
+    from vheatir.evaluation.cost.report import SpeedReport
+
+__all__ = ["build_parser", "check_measuring", "run"]
 
 _DEFAULT_SIZES: Final = (64, 128, 256, 512, 768, 1024, 2048)
 
@@ -25,20 +25,12 @@ rows:
 Every row is measured in turns with the others: within this process, and as whole processes, which also give the peak
 memory. Ratios are taken round by round. Sizes ascend; a row that would exceed --limit or the free memory is skipped,
 and the table says so. The file is written after every size.
-
-exit codes:
-  0 done; 2 wrong usage; 130 interrupted, finished sizes are in --output
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vheatir.evaluation speed",
-        description="Compare the speed and the memory of our networks with SwinIR's.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("speed", "Compare the speed and the memory of our networks with SwinIR's.", _EPILOG)
     parser.add_argument("--sizes", type=int, nargs="+", default=_DEFAULT_SIZES, help="sides of the images in pixels")
     parser.add_argument("--rows", nargs="+", default=DEFAULT_NAMES, choices=ROW_NAMES, metavar="ROW", help="see below")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each call (default: 5)")
@@ -49,26 +41,23 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, help="torch's threads (default: its own choice)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, ... (default: cpu)")
     parser.add_argument(
-        "--photos", type=int, default=0, help="also run inference.py on as many photos of 2 megapixels (default: 0)"
+        "--photos", type=int, default=0, help="also run vheatir restore on as many photos of 2 megapixels (default: 0)"
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the measurements as JSON")
     parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing, print the tables of such a file")
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print Markdown, and return the exit code."""
-    arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _run(arguments))
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, or read what was measured, print Markdown, and return the exit code."""
+    if arguments.show is None:
+        _check(arguments)
 
+    from vheatir.evaluation.cost.report import markdown, read_speed
 
-def _run(arguments: argparse.Namespace) -> int:
-    if arguments.show is not None:
-        sys.stdout.write(markdown(read_speed(arguments.show)))
-        return 0
-    _check(arguments)
-    sys.stdout.write(markdown(_measure(arguments)))
-    return 0
+    report = _measure(arguments) if arguments.show is None else read_speed(arguments.show)
+    print(markdown(report), end="")
+    return DONE
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -87,8 +76,7 @@ def check_measuring(arguments: argparse.Namespace) -> None:
     """
     if not arguments.limit > 0:
         raise UsageError("--limit is more than 0 seconds.")
-    if arguments.output is not None and not arguments.output.absolute().parent.is_dir():
-        raise UsageError(f"The folder of --output {arguments.output} does not exist; make it first.")
+    check_parent(arguments.output, "--output")
 
 
 def _measure(arguments: argparse.Namespace) -> SpeedReport:
@@ -96,6 +84,7 @@ def _measure(arguments: argparse.Namespace) -> SpeedReport:
 
     from vheatir.evaluation.cost.folder import measure_folder
     from vheatir.evaluation.cost.measure import Plan, measure_sizes
+    from vheatir.evaluation.cost.report import Cell, SpeedReport, write_speed
     from vheatir.evaluation.environment import describe_environment
     from vheatir.inference.compute import select_device
 
@@ -114,21 +103,17 @@ def _measure(arguments: argparse.Namespace) -> SpeedReport:
     )
     environment = describe_environment(device)
     cells: list[Cell] = []
+
+    def write() -> None:
+        if arguments.output is not None:
+            write_speed(arguments.output, report)
+
     report = SpeedReport(environment, cells)
     for finished in measure_sizes(plan):
         cells += finished
-        _write(arguments.output, report)
+        write()
     if arguments.photos:
-        run = measure_folder(photos=arguments.photos, megapixels=2.0, rounds=arguments.processes, threads=threads)
-        report = SpeedReport(environment, cells, run)
-        _write(arguments.output, report)
+        photos = measure_folder(photos=arguments.photos, megapixels=2.0, rounds=arguments.processes, threads=threads)
+        report = SpeedReport(environment, cells, photos)
+        write()
     return report
-
-
-def _write(path: Path | None, report: SpeedReport) -> None:
-    if path is not None:
-        write_speed(path, report)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,25 +1,24 @@
-"""Check folders of clean images, leave out what overlaps with benchmarks, and write the lists and LMDB to train from.
+"""``vheatir prepare``: check folders of clean images, leave out what overlaps with benchmarks, write what to train on.
 
-python datasets/prepare.py --source photos --exclude datasets/benchmarks --validation 16 --out datasets/mine --lmdb
+vheatir prepare --source photos --exclude datasets/benchmarks --validation 16 --out datasets/mine --lmdb
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-# A script's own folder is on the path, and the root of the checkout is not.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from vheatir.cli.shared import DONE, make_folder, new_parser, watched
+from vheatir.errors import UsageError
 
 if TYPE_CHECKING:
     from vheatir.data.prepare.checks import Finding
 
-T = TypeVar("T")
+__all__ = ["build_parser", "run"]
 
 _EPILOG: Final = """\
 Images are named folder/file, as in BSD/12003.jpg. OUT receives
@@ -29,17 +28,12 @@ Images are named folder/file, as in BSD/12003.jpg. OUT receives
   train.lmdb, validation.lmdb with --lmdb
 
 Image files are never changed, moved or deleted.
-Exit codes: 0 done; 2 not done, with the reason; 130 interrupted.
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        description="Prepare folders of clean images for training.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("prepare", "Prepare folders of clean images for training.", _EPILOG)
     parser.add_argument(
         "--source", type=Path, action="append", required=True, help="folder of images and subfolders; repeatable"
     )
@@ -58,55 +52,43 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; argparse exits by itself on malformed arguments."""
-    arguments = build_parser().parse_args(argv)
-
-    from vheatir.data.prepare.command import run_command
-
-    return run_command("prepare.py", lambda: _prepare(arguments))
-
-
-def _prepare(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> int:
+    """Check, write the lists and the report, print a summary, and return the exit code."""
     from vheatir.data.prepare.checks import check_images
     from vheatir.data.prepare.overlap import BenchmarkIndex
     from vheatir.data.prepare.report import write_report
     from vheatir.data.prepare.split import name_images
+    from vheatir.data.sources import find_in_folders
 
     _refuse_unusable(arguments)
-    named = name_images(_find(arguments.source))
+    named = name_images(find_in_folders(arguments.source, "--source"))
     _choose_validation(arguments.validation, [name for name, _ in named], arguments.seed)  # fails early if it must
-    benchmarks = BenchmarkIndex(_bar(_find(arguments.exclude), "Indexing benchmarks"))
-    findings = check_images(_bar(named, "Checking images"), min_size=arguments.min_size, benchmarks=benchmarks)
+    benchmarks = BenchmarkIndex(watched(find_in_folders(arguments.exclude, "--exclude"), "Indexing benchmarks"))
+    findings = check_images(watched(named, "Checking images"), min_size=arguments.min_size, benchmarks=benchmarks)
     report = arguments.out / "report.csv"
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.out, "folder of --out")
     write_report(report, findings)
     usable = [finding for finding in findings if finding.problem is None]
     if not usable:
-        raise ValueError(f"none of the {len(findings)} images can be used: {report} says why.")
+        raise UsageError(f"None of the {len(findings)} images can be used: {report} says why.")
     validation = _choose_validation(arguments.validation, [finding.name for finding in usable], arguments.seed)
     _write_splits(arguments, usable, set(validation))
     _summarise(findings, len(validation), report)
+    return DONE
 
 
 def _refuse_unusable(arguments: argparse.Namespace) -> None:
     """Raise what would otherwise be found out only after the long part."""
     for folder in (*arguments.source, *arguments.exclude):
         if not folder.is_dir():
-            raise NotADirectoryError(f"{folder} is not a folder: check --source and --exclude.")
+            raise UsageError(f"{folder} is not a folder: check --source and --exclude.")
     if arguments.min_size < 1:
-        raise ValueError(f"--min-size is {arguments.min_size}: give a number of pixels, 1 or more.")
+        raise UsageError(f"--min-size is {arguments.min_size}: give a number of pixels, 1 or more.")
     if arguments.lmdb and find_spec("lmdb") is None:
-        raise ValueError("--lmdb needs the package lmdb: pip install vheatir[train].")
+        raise UsageError("--lmdb needs the package lmdb: pip install 'vheatir[train]'.")
     for existing in (arguments.out / "train.lmdb", arguments.out / "validation.lmdb"):
         if arguments.lmdb and existing.exists():
-            raise FileExistsError(f"{existing} exists already: remove it, or choose another --out.")
-
-
-def _find(folders: Iterable[Path]) -> list[Path]:
-    from vheatir.data.prepare.command import find_in_folders
-
-    return find_in_folders(folders, "--source and --exclude")
+            raise UsageError(f"{existing} exists already: remove it, or choose another --out.")
 
 
 def _choose_validation(option: str, names: Sequence[str], seed: int) -> list[str]:
@@ -116,7 +98,7 @@ def _choose_validation(option: str, names: Sequence[str], seed: int) -> list[str
     if option.isdecimal():
         return draw_validation(names, int(option), seed)
     if not Path(option).is_file():
-        raise FileNotFoundError(f"--validation is {option}: give a number of images, or a text file of names.")
+        raise UsageError(f"--validation is {option}: give a number of images, or a text file of names.")
     return list_validation(names, read_name_list(option), Path(option))
 
 
@@ -131,7 +113,7 @@ def _write_splits(arguments: argparse.Namespace, usable: Sequence[Finding], vali
     for split, findings in splits.items():
         write_name_list(arguments.out / f"{split}.txt", [finding.name for finding in findings])
         if arguments.lmdb and findings:
-            write_lmdb(arguments.out / f"{split}.lmdb", _bar(findings, f"Writing {split}.lmdb"))
+            write_lmdb(arguments.out / f"{split}.lmdb", watched(findings, f"Writing {split}.lmdb"))
 
 
 def _summarise(findings: Sequence[Finding], validation: int, report: Path) -> None:
@@ -140,14 +122,3 @@ def _summarise(findings: Sequence[Finding], validation: int, report: Path) -> No
     reasons = ", ".join(f"{count} {problem}" for problem, count in sorted(problems.items())) or "none"
     print(f"{len(findings)} images: {len(findings) - left_out - validation} to train, {validation} to validate.")
     print(f"Left out: {reasons}. Reasons, and remarks on others, are in {report}.")
-
-
-def _bar(items: Sequence[T], label: str) -> Iterable[T]:
-    from tqdm import tqdm
-
-    bar: Iterable[T] = tqdm(items, desc=label, unit="image", disable=not items)
-    return bar
-
-
-if __name__ == "__main__":
-    sys.exit(main())

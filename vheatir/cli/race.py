@@ -1,25 +1,21 @@
-"""``python -m vheatir.research.race -opt options/compare/mixers.yml``: train all entries alike, and compare them."""
+"""``vheatir race -opt options/compare/mixers.yml``: train all entries alike, and compare them."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vheatir.evaluation.cli import DONE, run_command
-from vheatir.inference.paths import UsageError
+from vheatir.cli.shared import DONE, make_folder, new_parser
+from vheatir.errors import UsageError
 
 if TYPE_CHECKING:
     from vheatir.research.race.results import Comparison
 
-__all__ = ["build_parser", "main"]
+__all__ = ["build_parser", "run"]
 
 logger = logging.getLogger(__name__)
-
-_OUT_OF_DATE: Final = 1
 
 _EPILOG: Final = """\
 Started again, the command goes on: finished trainings are skipped, an interrupted one resumes from its last validation.
@@ -28,59 +24,27 @@ Files of the runs are below experiments/, results in --output: NAME.json, NAME.m
 examples:
   %(prog)s -opt options/compare/mixers.yml --jobs 2
   %(prog)s -opt options/compare/mixers.yml --costs --output docs/compare
-  %(prog)s --document docs/mixers.md
-
-exit codes:
-  0 done; 1 --check found the page out of date; 2 wrong usage, or a training failed; 130 interrupted
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vheatir.research.race",
-        description="Compare networks that differ in one thing: same data, same time, several seeds.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("-opt", type=Path, metavar="FILE", help="option file of the comparison")
-    what.add_argument("--document", type=Path, metavar="PAGE", help="put measured tables into a Markdown page")
+    description = "Compare networks that differ in one thing: same data, same time, several seeds."
+    parser = new_parser("race", description, _EPILOG)
+    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file of the comparison")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time, each on its own core (default: 1)")
     parser.add_argument("--costs", action="store_true", help="train nothing; measure time, memory, receptive field")
     parser.add_argument("--size", type=int, default=256, help="--costs: side of the image in pixels (default: 256)")
     parser.add_argument("--threads", type=int, default=1, help="--costs: torch's threads (default: 1)")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="results (default: experiments/compare_NAME)")
-    parser.add_argument("--check", action="store_true", help="--document: write nothing, tell if it is out of date")
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def run(arguments: argparse.Namespace) -> int:
     """Compare, print Markdown, and return the exit code."""
-    arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _run(arguments))
-
-
-def _run(arguments: argparse.Namespace) -> int:
     if min(arguments.jobs, arguments.threads) < 1 or arguments.size < 16:
         raise UsageError("--jobs and --threads are 1 or more, --size 16 or more.")
-    if arguments.document is not None:
-        return _document(arguments.document, check=arguments.check)
-    if arguments.check:
-        raise UsageError("--check belongs to --document.")
     return _costs(arguments) if arguments.costs else _race(arguments)
-
-
-def _document(page: Path, *, check: bool) -> int:
-    from vheatir.research.race.document import documented, write_document
-
-    if check:
-        current = documented(page) == page.read_text("utf-8")
-        if not current:
-            sys.stdout.write(f"{page} is out of date: run python -m vheatir.research.race --document {page}.\n")
-        return DONE if current else _OUT_OF_DATE
-    write_document(page)
-    return DONE
 
 
 def _race(arguments: argparse.Namespace) -> int:
@@ -104,7 +68,7 @@ def _race(arguments: argparse.Namespace) -> int:
     write()
     comparison = collect(plan, folder)
     _plot(comparison, output)
-    sys.stdout.write(markdown(comparison))
+    print(markdown(comparison), end="")
     return DONE
 
 
@@ -135,14 +99,9 @@ def _costs(arguments: argparse.Namespace) -> int:
     torch.set_num_threads(arguments.threads)
     measured = measure_costs(plan.networks, weights, size=arguments.size)
     write_costs(output / f"{plan.name}_costs.json", measured)
-    sys.stdout.write(costs_markdown(measured))
+    print(costs_markdown(measured), end="")
     return DONE
 
 
 def _output(folder: Path | None, default: Path) -> Path:
-    chosen = default if folder is None else folder
-    try:
-        chosen.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"The folder of --output {chosen} cannot be made: {error.strerror}.") from error
-    return chosen
+    return make_folder(default if folder is None else folder, "folder of --output")
