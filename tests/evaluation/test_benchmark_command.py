@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,9 +11,8 @@ pytest.importorskip("skimage", reason="metrics need scikit-image")
 
 from benchmark_folders import COLOR, GRAY, write
 from tiny_weights import save_tiny_weights
-from vheatir.evaluation.__main__ import main
-from vheatir.evaluation.cli import main as score
 
+from vheatir.cli.main import main
 from vheatir.evaluation import scoring
 from vheatir.evaluation.results import read_results
 
@@ -25,22 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> int:
-    return score([str(argument) for argument in arguments])
-
-
-def test_help_imports_nothing_heavy(repository: Path) -> None:
-    code = """
-import runpy, sys
-sys.argv = ["benchmark", "--help"]
-try:
-    runpy.run_module("vheatir.evaluation", run_name="__main__")
-except SystemExit as stop:
-    print("exit", stop.code, [name for name in ("torch", "numpy", "cv2", "skimage", "scipy") if name in sys.modules])
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.stdout.splitlines()[-1] == "exit 0 []", done.stderr
+    return main(["benchmark", *[str(argument) for argument in arguments]])
 
 
 def test_one_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,7 +32,7 @@ def test_one_run(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     out = tmp_path / "new" / "out"
     options = ["--task", "jpeg", "--quality", "10", "40", "--sets", str(folder), f"Mine={color}", "--model", "--time"]
     peers = ["--peer", "Half=benchmark_folders:halve", "benchmark_folders:darken"]
-    code = main([*options, *peers, "--output", str(out), "--name", "first", "--quiet"])
+    code = main(["benchmark", *options, *peers, "--output", str(out), "--name", "first", "--quiet"])
     printed = capsys.readouterr().out
     assert code == 0
     assert sorted(path.name for path in out.iterdir()) == ["first.csv", "first.json", "first.md"]

@@ -19,9 +19,9 @@ import scipy.fft
 import torch
 from torch import Tensor, nn
 from training_options import needs_basicsr
-from vheatir.evaluation.report import report as results_page
 
-from vheatir.evaluation.cost import measure, speed, train_report, train_speed
+from vheatir.cli.main import main
+from vheatir.evaluation.cost import measure, train_report
 from vheatir.evaluation.cost.complexity import count_multiply_adds, count_parameters, image_multiply_adds
 from vheatir.evaluation.cost.folder import measure_folder
 from vheatir.evaluation.cost.measure import Plan, measure_sizes
@@ -43,6 +43,7 @@ from vheatir.evaluation.cost.timing import Timing
 from vheatir.evaluation.cost.train_report import TrainSpeedReport, read_train_speed, write_train_speed
 from vheatir.evaluation.cost.training import TrainingPlan, training_step
 from vheatir.evaluation.environment import Environment
+from vheatir.evaluation.page_tables import train_speed as train_speed_table
 from vheatir.nn import VHeatIR, configuration
 
 CPU = torch.device("cpu")
@@ -375,11 +376,11 @@ def test_files_that_are_no_speed_files_are_named(tmp_path: Path) -> None:
 def test_the_speed_command_measures_writes_and_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "speed.json"
     options = ["--sizes", "16", "--rows", "heat", "heat-dense", "--rounds", "2", "--processes", "1", "--threads", "1"]
-    assert speed.main([*options, "--output", str(path)]) == 0
+    assert main(["speed", *options, "--output", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "| `heat-dense` / `heat`, one call |" in printed
     assert "1 thread, torch" in printed
-    assert speed.main(["--show", str(path)]) == 0
+    assert main(["speed", "--show", str(path)]) == 0
     assert capsys.readouterr().out == printed
 
 
@@ -395,7 +396,7 @@ def test_the_speed_command_measures_writes_and_shows(tmp_path: Path, capsys: pyt
     ],
 )
 def test_wrong_options_are_one_sentence(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert speed.main(options) == 2
+    assert main(["speed", *options]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -405,7 +406,7 @@ def test_a_missing_basicsr_is_named(
     processes: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert speed.main(["--rows", "swinir-light", "--sizes", "16"]) == 2
+    assert main(["speed", "--rows", "swinir-light", "--sizes", "16"]) == 2
     assert "pip install 'vheatir[train]'" in capsys.readouterr().err
     assert processes == []
 
@@ -462,18 +463,17 @@ def test_training_speed_is_megapixels_of_crops_a_second(tmp_path: Path) -> None:
     path = tmp_path / "training.json"
     write_train_speed(path, report)
     assert read_train_speed(path) == report
-    assert "## Speed of training" in results_page(tmp_path)
-    assert text in results_page(tmp_path)
+    assert train_speed_table(tmp_path) == text
 
 
 def test_the_training_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "training.json"
     options = ["--batch", "1", "--crop", "16", "--rounds", "1", "--limit", "5", "--threads", "1"]
-    assert train_speed.main([*options, "--output", str(path)]) == 0
+    assert main(["train-speed", *options, "--output", str(path)]) == 0
     assert "| `fast` |" in capsys.readouterr().out
     written = read_train_speed(path)
     assert (list(written.timings), written.optimizer) == (["fast"], "Muon")
-    assert train_speed.main(["--crop", "8"]) == 2
+    assert main(["train-speed", "--crop", "8"]) == 2
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": "vheatir-speed", "format_version": 2}', '{"format": 1}'])
@@ -503,8 +503,6 @@ def test_the_optimizer_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_parsing_imports_no_torch(repository: Path) -> None:
-    code = (
-        "import sys, vheatir.evaluation.cost.speed, vheatir.evaluation.cost.train_speed; print('torch' in sys.modules)"
-    )
+    code = "import sys, vheatir.cli.speed, vheatir.cli.train_speed; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 
 from matplotlib.figure import Figure
-from vheatir.research.explain.cli import main
 
+from vheatir.cli.main import main
 from vheatir.inference.network import RestorationNetwork
 from vheatir.nn.ops import HeatConduction2d
 from vheatir.research.explain.draw import draw_block, draw_network, set_apart
@@ -56,7 +56,7 @@ def put(path: Path, *shape: int) -> Path:
 
 
 def run(image: Path, output: Path, *options: str) -> int:
-    return main([str(image), str(output), *FAST, *options])
+    return main(["explain", str(image), str(output), *FAST, *options])
 
 
 def gray_model(mixer: nn.Module | None = None) -> RestorationNetwork:

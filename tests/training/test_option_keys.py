@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from training_options import HAS_BASICSR, TINY_NETWORK, model_options, training_options, write_options, write_photos
-from vheatir.export import export
 
 from vheatir.nn import VHeatIR, network_arguments
+from vheatir.training.export import export
 from vheatir.training.options import OptionError, check_options
 from vheatir.weights.file import WeightsHeader, load_weights
 
