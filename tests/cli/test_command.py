@@ -178,7 +178,7 @@ def test_an_output_that_cannot_be_made_is_one_sentence(
 def test_faults_have_one_exit_code(
     name: str, error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    def fail(arguments: object) -> int:
+    def fail(_: object) -> int:
         raise error
 
     monkeypatch.setattr(import_module(f"vheatir.cli.{name.replace('-', '_')}"), "run", fail)
@@ -187,7 +187,7 @@ def test_faults_have_one_exit_code(
 
 
 def test_a_full_disk_is_said_with_its_file(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    def fail(arguments: object) -> int:
+    def fail(_: object) -> int:
         raise OSError(28, "No space left on device", "out/a.png")
 
     monkeypatch.setattr("vheatir.cli.report.run", fail)
@@ -196,7 +196,7 @@ def test_a_full_disk_is_said_with_its_file(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(arguments: object) -> int:
+    def fail(_: object) -> int:
         raise ModuleNotFoundError("No module named 'vheatri'", name="vheatri")
 
     monkeypatch.setattr("vheatir.cli.report.run", fail)
@@ -206,7 +206,7 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", VERBS)
 def test_ctrl_c_is_130_without_a_traceback(name: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    def interrupt(arguments: object) -> int:
+    def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(import_module(f"vheatir.cli.{name.replace('-', '_')}"), "run", interrupt)
@@ -256,11 +256,7 @@ def test_no_page_names_a_command_that_is_gone(page: str, repository: Path) -> No
     wrong = {
         f"{path.relative_to(repository)}: {match[0]}"
         for path in files
-        for match in re.finditer(
-            r"python (?:-m vheatir\.[\w.]+|datasets/\w+\.py)|`vheatir [a-z-]+|^vheatir [a-z-]+",
-            path.read_text("utf-8"),
-            re.M,
-        )
+        for match in _COMMAND.finditer(path.read_text("utf-8"))
         if not _is_known(match[0])
     }
     assert wrong == set()
@@ -272,6 +268,9 @@ def _is_known(command: str) -> bool:
     return command.split()[-1] in VERBS
 
 
+_COMMAND: Final = re.compile(
+    r"python (?:-m vheatir\.[\w.]+|datasets/\w+\.py)|`vheatir [a-z-]+|^vheatir [a-z-]+", re.MULTILINE
+)
 #: processes that measurements and races start
 _INTERNAL: Final = (
     "python -m vheatir.evaluation.cost.folder",

@@ -63,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
     _refuse_unusable(arguments)
     named = name_images(find_in_folders(arguments.source, "--source"))
     _choose_validation(arguments.validation, [name for name, _ in named], arguments.seed)  # fails early if it must
+    make_folder(arguments.out, "folder of --out")
     benchmarks = BenchmarkIndex(watched(find_in_folders(arguments.exclude, "--exclude"), "Indexing benchmarks"))
     findings = check_images(watched(named, "Checking images"), min_size=arguments.min_size, benchmarks=benchmarks)
     report = arguments.out / "report.csv"
-    make_folder(arguments.out, "folder of --out")
     write_report(report, findings)
     usable = [finding for finding in findings if finding.problem is None]
     if not usable:
