@@ -13,13 +13,12 @@ import torch
 pytest.importorskip("skimage", reason="metrics need scikit-image")
 pytest.importorskip("msgspec", reason="option files need msgspec")
 
-from benchmark_folders import COLOR, GRAY, write
-from safetensors.torch import save_file
-from training_options import TINY_NETWORK, TINY_PYRAMID, training_options, write_options
+from benchmark_folders import GRAY, write
+from training_options import TINY_NETWORK, training_options, write_options
 
 from vheatir.cli.main import main
 from vheatir.evaluation.results import Result, read_results
-from vheatir.nn import VHeatIR, VHeatPyramid, network_arguments
+from vheatir.nn import VHeatIR, network_arguments
 from vheatir.weights.file import save_weights
 
 Captured = pytest.CaptureFixture[str]
@@ -49,8 +48,12 @@ def section(name: str = "gray", **changes: Any) -> dict[str, Any]:
     return base | {"degradation": {"type": "noise", "sigma": 25}} | changes
 
 
-def scoring(*sections: dict[str, Any], weights: str = "w.safetensors", **val: Any) -> list[str]:
+def scoring(
+    *sections: dict[str, Any], weights: str = "w.safetensors", network: dict[str, Any] = TINY_NETWORK, **val: Any
+) -> list[str]:
+    """The words of the command, with an option file of these sections and keys of ``val``."""
     options = training_options(name="mine", path__pretrain_network_g=weights)
+    options["network_g"] = network
     del options["train"], options["logger"]
     options["datasets"] = {f"test_{number}": one for number, one in enumerate(sections)}
     options["val"] = {
@@ -93,7 +96,8 @@ def test_scores_are_those_of_the_benchmark(folder: Path, capsys: Captured) -> No
     assert ours["gray", 25, "mine"].means != ours["gray", 25, "noisy"].means
 
 
-def test_a_known_set_is_checked(folder: Path, capsys: Captured) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_known_set_is_checked(capsys: Captured) -> None:
     assert main(scoring(section("Set12"))) == 0
     assert "Set12: NOT THE KNOWN COPY" in capsys.readouterr().out
 
@@ -123,35 +127,8 @@ def test_averaged_weights_are_scored_unless_told_otherwise(folder: Path) -> None
     own = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     torch.nn.init.normal_(network.conv_last.weight, std=0.05)
     torch.save({"params": own, "params_ema": network.state_dict()}, folder / "c.pth")
-    words = scoring(section(), weights="c.pth")
-    assert main(words) == 0
-    assert results()["gray", 25, "mine"].means != results()["gray", 25, "noisy"].means
-    assert main([*words, "--force_yml", "path:param_key_g=params", "--output", "other"]) == 0
-    other = results("other/mine.json")
-    assert other["gray", 25, "mine"].means == other["gray", 25, "noisy"].means
-
-
-@pytest.mark.parametrize("tell", ["all", "none"])
-def test_networks_of_two_levels_are_told_what_the_file_says(folder: Path, tell: str) -> None:
-    """A gray image goes through a colour network, and is scored as gray."""
-    write(folder / "color", COLOR)
-    network = {"type": "VHeatPyramid", "in_chans": 3, **TINY_PYRAMID}
-    pyramid = VHeatPyramid(**network_arguments(network))
-    save_file(dict(pyramid.state_dict()), folder / "p.safetensors")
-    told = {"in_chans": 3, "tell": tell}
-    jpeg = {"degradation": {"type": "jpeg", "quality": 30}}
-    words = scoring(
-        section(**told, gray=True), section("color", dataroot_gt="color", **told, **jpeg), weights="p.safetensors"
-    )
-    options = training_options()  # the file again, with the other network
-    del options
-    text = Path("o.yml")
-    import yaml
-
-    content = yaml.safe_load(text.read_text())
-    content["network_g"], content["model_type"] = network, "PyramidModel"
-    text.write_text(yaml.safe_dump(content))
-    assert main(words) == 0
+    sections = [section(**told, gray=True), section("color", dataroot_gt="color", **told, **jpeg)]
+    assert main(scoring(*sections, weights="p.safetensors", network=network)) == 0
     found = {(one.set, one.task, one.channels) for one in results().values()}
     assert found == {("gray", "denoise", "gray"), ("color", "jpeg", "color")}
 
@@ -177,6 +154,7 @@ def test_what_cannot_be_scored_is_one_sentence(
     assert not (folder / "results" / "mine" / "mine.json").exists()
 
 
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("forced", "message"),
     [
@@ -188,5 +166,5 @@ def test_what_cannot_be_scored_is_one_sentence(
         ("datasets:test_0:dataroot_gt=nowhere", "The image folder nowhere does not exist"),
     ],
 )
-def test_options_that_do_not_fit_are_one_sentence(folder: Path, capsys: Captured, forced: str, message: str) -> None:
+def test_options_that_do_not_fit_are_one_sentence(capsys: Captured, forced: str, message: str) -> None:
     assert refused(capsys, [*scoring(section()), "--force_yml", forced]).startswith(message)

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from training_options import needs_basicsr
 
 from vheatir.cli.main import main
+from vheatir.cli.speed import build_parser
 from vheatir.evaluation.cost import measure, train_report
 from vheatir.evaluation.cost.complexity import count_multiply_adds, count_parameters, image_multiply_adds
 from vheatir.evaluation.cost.folder import measure_folder
@@ -166,7 +167,7 @@ def test_the_list_of_rows_says_what_each_is() -> None:
 
 
 def test_help_and_page_name_every_row(repository: Path) -> None:
-    listed = speed.build_parser().format_help().split("rows:\n")[1].split("\n\n")[0]
+    listed = build_parser().format_help().split("rows:\n")[1].split("\n\n")[0]
     names = [name.strip() for line in listed.splitlines() for name in line[:26].split(",")]
     assert sorted(names) == sorted(ROW_NAMES)
     table = (repository / "docs" / "speed.md").read_text("utf-8").split("| row | what it is |")[1].split("\n\n")[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -277,7 +276,7 @@ def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatc
         train__optim_g__lr=0.0,
         val__val_freq=2,
     )
-    assert main(["train", "-opt", str(write_options(folder / "tune.yml", options))) == 0
+    assert main(["train", "-opt", str(write_options(folder / "tune.yml", options))]) == 0
     tuned = load(folder / "experiments" / "tuned" / "models" / "net_g_latest.pth")
     assert all(torch.equal(tuned["params"][name], tensor) for name, tensor in checkpoint["params"].items())
 

@@ -29,7 +29,7 @@ _METRICS: Final[dict[str, MetricName]] = {"calculate_psnr": "psnr", "calculate_s
 _EPILOG: Final = """\
 Datasets of one name stand in one table, a column for each level. A dataset with the name of a known set (Set12, BSD68,
 ...) is checked against the known images. Of a checkpoint the averaged weights (params_ema) are scored, unless
-path.param_key_g says otherwise. Results go to --output as JSON, CSV and Markdown, with val.save_img restored images too.
+path.param_key_g says otherwise. Results go to --output as JSON, CSV and Markdown, restored images for val.save_img.
 """
 
 

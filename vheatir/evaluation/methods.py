@@ -220,10 +220,7 @@ def _restored(
     x = torch.from_numpy(np.ascontiguousarray(channels_first))[None].to(next(network.parameters()).device)
     x = x.expand(-1, channels, -1, -1)
     with torch.inference_mode():
-        if tile is None:
-            y = whole(x)
-        else:
-            y = restore_in_tiles(whole, x, tile=tile, overlap=min(overlap, tile // 2))
+        y = whole(x) if tile is None else restore_in_tiles(whole, x, tile=tile, overlap=min(overlap, tile // 2))
     restored = y[0].cpu().numpy()
     # a gray image may have gone through a colour network
     output = restored.mean(axis=0) if degraded.ndim == 2 else restored.transpose(1, 2, 0)
