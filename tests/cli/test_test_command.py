@@ -13,12 +13,13 @@ import torch
 pytest.importorskip("skimage", reason="metrics need scikit-image")
 pytest.importorskip("msgspec", reason="option files need msgspec")
 
-from benchmark_folders import GRAY, write
-from training_options import TINY_NETWORK, training_options, write_options
+from benchmark_folders import COLOR, GRAY, write
+from safetensors.torch import save_file
+from training_options import TINY_NETWORK, TINY_PYRAMID, training_options, write_options
 
 from vheatir.cli.main import main
 from vheatir.evaluation.results import Result, read_results
-from vheatir.nn import VHeatIR, network_arguments
+from vheatir.nn import VHeatIR, VHeatPyramid, network_arguments
 from vheatir.weights.file import save_weights
 
 Captured = pytest.CaptureFixture[str]
@@ -127,6 +128,24 @@ def test_averaged_weights_are_scored_unless_told_otherwise(folder: Path) -> None
     own = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     torch.nn.init.normal_(network.conv_last.weight, std=0.05)
     torch.save({"params": own, "params_ema": network.state_dict()}, folder / "c.pth")
+    words = scoring(section(), weights="c.pth")
+    assert main(words) == 0
+    assert results()["gray", 25, "mine"].means != results()["gray", 25, "noisy"].means
+    assert main([*words, "--force_yml", "path:param_key_g=params", "--output", "other"]) == 0
+    other = results("other/mine.json")
+    assert other["gray", 25, "mine"].means == other["gray", 25, "noisy"].means
+
+
+@pytest.mark.parametrize("tell", ["all", "none"])
+def test_networks_of_two_levels_are_told_what_the_file_says(folder: Path, tell: str) -> None:
+    """A gray image goes through a colour network, and is scored as gray."""
+    write(folder / "color", COLOR)
+    network = {"type": "VHeatPyramid", "in_chans": 3, **TINY_PYRAMID}
+    pyramid = VHeatPyramid(**network_arguments(network))
+    torch.nn.init.normal_(pyramid.conv_last.weight, std=0.05)
+    save_file(dict(pyramid.state_dict()), folder / "p.safetensors")
+    told = {"in_chans": 3, "tell": tell}
+    jpeg = {"degradation": {"type": "jpeg", "quality": 30}}
     sections = [section(**told, gray=True), section("color", dataroot_gt="color", **told, **jpeg)]
     assert main(scoring(*sections, weights="p.safetensors", network=network)) == 0
     found = {(one.set, one.task, one.channels) for one in results().values()}

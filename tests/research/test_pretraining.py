@@ -229,7 +229,7 @@ def read_gray(path: Path) -> NDArray[Any]:
     return image
 
 
-def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_photos_to_fine_tuning(folder: Path) -> None:
     """Pretraining in bfloat16; then a restoration starts from its weights, strictly, as the identity."""
     options = pretraining_options(train__precision="bf16", val__save_img=True)
     assert pretrain("-opt", str(write_options(folder / "pretrain.yml", options))) == 0
@@ -281,7 +281,7 @@ def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatc
     assert all(torch.equal(tuned["params"][name], tensor) for name, tensor in checkpoint["params"].items())
 
 
-def test_resuming_changes_no_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_changes_no_bit(folder: Path) -> None:
     """8 steps equal 4, ``--auto_resume`` and 4: the head goes on as well."""
     path = str(
         write_options(
@@ -376,9 +376,7 @@ def test_each_command_refuses_the_files_of_the_other() -> None:
         check_pretraining_options(training_options())
 
 
-def test_wrong_options_end_in_one_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_options_end_in_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for change, message in (
         (
             {"pretrain__sources": ["near"]},
