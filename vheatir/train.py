@@ -1,8 +1,6 @@
 """Train from a BasicSR option file.
 
-    python -m vheatir.train -opt options/train/fast_denoise_gray.yml
-    python -m vheatir.train -opt ... --auto_resume                    # go on after an interruption
-    python -m vheatir.train -opt ... --force_yml train:ema_decay=0.99 # change an option
+    python -m vheatir.train -opt options/train/fast_denoise_gray.yml  # as vheatir train
     torchrun --nproc_per_node=4 -m vheatir.train -opt ... --launcher pytorch
 
 Options, registries, loaders, loggers, metrics, EMA and experiment folders are BasicSR's. The loop is ours because

@@ -254,7 +254,7 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _parse_header(path: Path, metadata: Mapping[str, str]) -> WeightsHeader:
     if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is not a vHeatIR weights file; `python -m vheatir.export` writes one.")
+        raise CheckpointError(f"{path} is not a vHeatIR weights file; `vheatir export` writes one.")
     if metadata.get("format_version") != _FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has weights format version {metadata.get('format_version')}, this vheatir reads version "

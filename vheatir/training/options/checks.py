@@ -39,7 +39,7 @@ def check_options(options: Options, *, is_train: bool) -> None:
 
 
 def check_pretraining_options(options: Options) -> None:
-    """Check every key and value of an option file of ``vheatir.research.pretrain``.
+    """Check every key and value of an option file of ``vheatir pretrain``.
 
     Raises:
         OptionError: as :func:`check_options`, and for crops that cannot be cut into quarters.
@@ -57,7 +57,7 @@ def check_pretraining_options(options: Options) -> None:
 
 
 def check_comparison_options(options: Options) -> None:
-    """Check the keys and values of an option file of ``vheatir.research.race`` that are no part of its trainings.
+    """Check the keys and values of an option file of ``vheatir race`` that are no part of its trainings.
 
     Raises:
         OptionError: as :func:`check_options`.

@@ -1,7 +1,7 @@
 """Every key of every option file: its type, range, default and meaning.
 
-:mod:`vheatir.training.options.checks` checks files by these structures, and ``docs/scripts/options_page.py`` makes
-``docs/options.md`` of them. A key without a default must be given.
+:mod:`vheatir.training.options.checks` checks files by these structures, and :mod:`vheatir.training.options.page` makes
+the tables of ``docs/options.md`` of them. A key without a default must be given.
 """
 
 from __future__ import annotations
