@@ -144,8 +144,8 @@ def test_networks_of_two_levels_are_told_what_the_file_says(folder: Path, tell: 
     pyramid = VHeatPyramid(**network_arguments(network))
     torch.nn.init.normal_(pyramid.conv_last.weight, std=0.05)
     save_file(dict(pyramid.state_dict()), folder / "p.safetensors")
-    told = {"in_chans": 3, "tell": tell}
-    jpeg = {"degradation": {"type": "jpeg", "quality": 30}}
+    told: dict[str, Any] = {"in_chans": 3, "tell": tell}
+    jpeg: dict[str, Any] = {"degradation": {"type": "jpeg", "quality": 30}}
     sections = [section(**told, gray=True), section("color", dataroot_gt="color", **told, **jpeg)]
     assert main(scoring(*sections, weights="p.safetensors", network=network)) == 0
     found = {(one.set, one.task, one.channels) for one in results().values()}

@@ -16,7 +16,7 @@ from vheatir.errors import UsageError
 
 if TYPE_CHECKING:
     from vheatir.evaluation.protocol import Protocol
-    from vheatir.evaluation.results import MetricName
+    from vheatir.evaluation.results import MetricName, Task
     from vheatir.evaluation.scoring import Outcome
     from vheatir.evaluation.sets import ImageSet
     from vheatir.nn import VHeatIR, VHeatPyramid
@@ -106,7 +106,7 @@ def _scored_set(
             "make them equal, 1 (gray) or 3."
         )
     degradation = section["degradation"]
-    task = "denoise" if degradation["type"] == "noise" else "jpeg"
+    task: Task = "denoise" if degradation["type"] == "noise" else "jpeg"
     method = NetworkMethod(
         name,
         network,

@@ -202,10 +202,10 @@ def open_dataset(section: Mapping[str, Any]) -> ImageSource:
         FileNotFoundError: as :func:`open_source`, or if the lists leave no image.
         ValueError: if both keys or none name the roots.
     """
-    root, roots = section.get("dataroot_gt"), section.get("dataroots_gt")
-    if (root is None) == (roots is None):
+    roots = [section[key] for key in ("dataroot_gt", "dataroots_gt") if section.get(key) is not None]
+    if len(roots) != 1:
         raise ValueError(f"Dataset {section['name']} needs either dataroot_gt (one folder) or dataroots_gt (a list).")
-    source = open_source(list(roots) if root is None else [root])
+    source = open_source(roots[0] if isinstance(roots[0], list) else roots)
     included = read_name_list(section["include_list"]) if section.get("include_list") else set(source.names)
     excluded = read_name_list(section["exclude_list"]) if section.get("exclude_list") else set()
     keep = [index for index, name in enumerate(source.names) if name in included - excluded]

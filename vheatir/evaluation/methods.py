@@ -108,7 +108,7 @@ class ModelMethod:
         return count_parameters(self.model)
 
     def multiply_adds(self, height: int, width: int) -> int:
-        return _multiply_adds(self.model.network, height, width)  # type: ignore[arg-type]  # load_weights builds one
+        return _multiply_adds(self.model.network, height, width)
 
     def _levels(self, level: float) -> Levels:
         if self.model.task != "photo":

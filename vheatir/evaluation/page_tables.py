@@ -103,8 +103,8 @@ def performance(folder: Path) -> str:
         lines.append(f"| `{row}` against SwinIR lightweight, {size}² | {text.format(f'{aim:g}')} | {measured} |")
     lines.append(f"| cost a megapixel from 0.26 to 16.8 megapixels, defaults | within 25 % | {_spread(restorer)} |")
     if photos.folder is not None:
-        what = f"`vheatir restore` on {photos.folder.photos} photos of 2 megapixels over the sum of its network calls"
-        lines.append(f"| {what} | under 15 % | {photos.folder.overhead.median - 1:.0%} |")
+        row = f"`vheatir restore` on {photos.folder.photos} photos of 2 megapixels over the sum of its network calls"
+        lines.append(f"| {row} | under 15 % | {photos.folder.overhead.median - 1:.0%} |")
     return "\n".join(lines)
 
 
