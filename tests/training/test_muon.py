@@ -38,7 +38,7 @@ def test_a_batch_is_orthogonalized_matrix_by_matrix_whatever_its_scale() -> None
 
 
 def test_weak_directions_are_raised_far_above_their_share() -> None:
-    """Singular values from 1 to 0.001, as momenta have them; with the norm of X as the bound, a quarter is under 0.35."""
+    """Values from 1 to 0.001, as momenta have them; with the norm of X as the bound, a quarter is under 0.35."""
     u, _, vt = torch.linalg.svd(_matrix(64, 64))
     values = torch.linalg.svdvals(orthogonalize(u * torch.logspace(0, -3, 64, dtype=torch.float64) @ vt))
     assert float(values.max()) < 1.3
