@@ -23,7 +23,7 @@ pytest.importorskip("matplotlib", reason="pictures need matplotlib")
 from matplotlib.figure import Figure
 
 from vheatir.inference.network import RestorationNetwork
-from vheatir.nn.ops import HeatConduction2d
+from vheatir.nn.heat import HeatConduction2d
 from vheatir.research.explain.cli import main
 from vheatir.research.explain.draw import draw_block, draw_network, set_apart
 from vheatir.research.explain.explanation import explain, summary
