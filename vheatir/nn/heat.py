@@ -178,7 +178,7 @@ class FrequencyValueEmbedding(nn.Module):
     """Embeddings of the frequencies ``(pi r / R, pi s / R)``, r and s from 0 to R, shared by a group of blocks.
 
     Args:
-        channels: C, the length of an embedding.
+        channels: C.
         resolution: R, 1 or more.
     """
 
@@ -230,11 +230,12 @@ def log_spaced_conductivity(channels: int, k_min: float, k_max: float) -> Tensor
 def interpolate_spectrum(nodes: Tensor, height: int, width: int, *, kept: tuple[int, int] | None = None) -> Tensor:
     """Read a map given at the nodes of a frequency grid at the frequencies of an H x W image.
 
-    Frequency ``pi n / H`` lies at grid position ``n R / H`` exactly; between nodes the map is bilinear.
+    Frequency ``pi n / H`` lies at grid position ``n R / H``; between nodes the map is bilinear.
 
     Args:
         nodes: shape (..., R + 1, R + 1, C); node (r, s) belongs to the frequencies (pi r / R, pi s / R).
-        height, width: H and W, 1 or more.
+        height: H, 1 or more.
+        width: W, 1 or more.
         kept: how many of the lowest frequencies to read along height and width; None for all.
 
     Returns:

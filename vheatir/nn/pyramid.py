@@ -104,7 +104,9 @@ class VHeatPyramidConfig:
         scales = len(self.widths)
         if self.in_chans not in (1, 3):
             raise ValueError(f"in_chans is 1 (gray) or 3 (RGB), not {self.in_chans}.")
-        if min(*self.widths, self.estimator_width, self.frequency_resolution) < 1 or not (scales and self.mlp_ratio > 0):
+        if min(*self.widths, self.estimator_width, self.frequency_resolution) < 1 or not (
+            scales and self.mlp_ratio > 0
+        ):
             raise ValueError("widths, estimator_width, frequency_resolution and mlp_ratio are more than 0.")
         if len(self.depths) != 2 * scales - 1 or min(self.depths) < 1:
             raise ValueError(f"depths are {2 * scales - 1} numbers of 1 or more: down, bottom and up.")
@@ -198,7 +200,7 @@ class VHeatPyramid(nn.Module):
         return (restored, estimate) if with_levels else restored
 
     def correction(self, x: Tensor, condition: Tensor, strength: float) -> tuple[Tensor, Tensor]:
-        """What is added to the image, (B, in_chans, H', W'), sizes rounded up to multiples; and the estimated levels."""
+        """What is added to the image, (B, in_chans, H', W'), sizes rounded up; and the estimated levels."""
         folded = self._fold(x)
         estimate: Tensor = self.estimator(folded)
         levels = _level_maps(estimate, condition, folded.shape[-2:]) * strength

@@ -165,7 +165,7 @@ def network_arguments(section: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class GatedBranch(nn.Module):
-    """First half of a block: ``linear(norm(mixer(linear(z))) * SiLU(linear(z)))``, z a depthwise 3 x 3 convolution of x.
+    """First half of a block: ``linear(norm(mixer(linear(z))) * SiLU(linear(z)))``, z = depthwise conv(x).
 
     Source: the heat branch of vHeat (CVPR 2025).
 
@@ -209,8 +209,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor | None, level: Tensor | None) -> Tensor:
         """x (B, H, W, C), embedding (R + 1, R + 1, C) or None, level (B,) or None -> (B, H, W, C)."""
         x = x + self.branch(self.norm1(x), embedding, level)
-        x = x + self.mlp(self.norm2(x))
-        return x
+        output: Tensor = x + self.mlp(self.norm2(x))
+        return output
 
 
 class ResidualGroup(nn.Module):
@@ -224,8 +224,9 @@ class ResidualGroup(nn.Module):
     def __init__(self, config: VHeatIRConfig, depth: int) -> None:
         super().__init__()
         reads = MIXERS[config.mixer].reads_frequencies
+        blocks = [Block(config, shifted=index % 2 == 1) for index in range(depth)]
         self.embedding = FrequencyValueEmbedding(config.embed_dim, config.frequency_resolution) if reads else None
-        self.blocks = nn.ModuleList(Block(config, shifted=index % 2 == 1) for index in range(depth))
+        self.blocks = nn.ModuleList(blocks)
         self.conv = _connection(config)
 
     def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
@@ -306,7 +307,9 @@ class VHeatIR(nn.Module):
         folded = F.pixel_unshuffle(pad_to_multiple(x, config.downscale) * config.img_range, config.downscale)
         if config.condition:
             if condition is None:
-                raise ValueError("This network takes a level: pass condition, σ/255 or (100 - quality)/100, shape (B,).")
+                raise ValueError(
+                    "This network takes a level: pass condition, σ/255 or (100 - quality)/100, shape (B,)."
+                )
             level = condition.to(folded.dtype) * config.img_range
             folded = torch.cat((folded, level[:, None, None, None].expand_as(folded[:, :1])), dim=1)
         return folded.contiguous(memory_format=torch.channels_last)
@@ -314,8 +317,8 @@ class VHeatIR(nn.Module):
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Extend x (B, C, H, W) at the bottom and right by its own edge pixels to the next multiple."""
-    height, width = x.shape[-2:]
-    return F.pad(x, (0, -width % multiple, 0, -height % multiple), mode="replicate") if multiple > 1 else x
+    down, right = ((size + multiple - 1) // multiple * multiple - size for size in x.shape[-2:])
+    return F.pad(x, (0, right, 0, down), mode="replicate") if multiple > 1 else x
 
 
 def crop_to(x: Tensor, size: Sequence[int]) -> Tensor:

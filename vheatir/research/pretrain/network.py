@@ -150,9 +150,7 @@ class QBHeat(nn.Module):
         self.backbone = VHeatIR(**backbone)
         self.backbone.conv_last.requires_grad_(False)
         config, channels = self.backbone.config, self.backbone.config.embed_dim
-        decoder = FeatureDecoder(
-            channels, in_chans=config.in_chans, downscale=config.downscale, depth=decoder_depth
-        )
+        decoder = FeatureDecoder(channels, in_chans=config.in_chans, downscale=config.downscale, depth=decoder_depth)
         self.head = QuarterHead(HeatExtrapolation(channels, sources), decoder)
 
     def forward(self, image: Tensor, condition: Tensor | None, corner: int) -> Tensor:

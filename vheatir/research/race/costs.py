@@ -164,7 +164,10 @@ def _load(network: VHeatIR, checkpoint: Path) -> None:
 
 
 def _call(network: VHeatIR, size: int) -> Callable[[], Tensor]:
-    x, level = torch.rand(1, network.config.in_chans, size, size, generator=torch.Generator().manual_seed(0)), torch.zeros(1)
+    x, level = (
+        torch.rand(1, network.config.in_chans, size, size, generator=torch.Generator().manual_seed(0)),
+        torch.zeros(1),
+    )
 
     @torch.inference_mode()
     def call() -> Tensor:
