@@ -336,9 +336,10 @@ def test_weights_files_hold_the_mixer(mixer: MixerName, tmp_path: Path) -> None:
 def test_bundled_weights_are_heat_told_or_not(task: Any) -> None:
     """Files from before there was a choice do not name their mixer."""
     loaded, header = load_weights(weights_path(task))
+    assert isinstance(loaded, VHeatIR)
     assert header.arch.get("mixer", "heat") == loaded.config.mixer == "heat"
-    untold = VHeatIR(**{key: value for key, value in header.arch.items() if key != "mixer"})
-    untold.load_state_dict(loaded.state_dict())
+    untold: dict[str, Any] = {key: value for key, value in header.arch.items() if key != "mixer"}
+    VHeatIR(**untold).load_state_dict(loaded.state_dict())
 
 
 def test_every_mixer_has_its_class() -> None:

@@ -140,7 +140,7 @@ def test_a_file_builds_the_network_that_its_family_is_named_after(path: Path) ->
     """So that what is measured of a named configuration holds for what these files train."""
     name = path.stem.removeprefix("gpu_").split("_")[0]
     channels = 3 if "color" in path.stem else 1
-    own = {"img_range": 255.0} if "network_g.img_range" in OWN_KEYS.get(path.stem, ()) else {}
+    own: dict[str, Any] = {"img_range": 255.0} if "network_g.img_range" in OWN_KEYS.get(path.stem, ()) else {}
     assert made(content(path)["network_g"]) == replace(configuration(name, channels), **own)
 
 

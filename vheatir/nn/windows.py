@@ -84,7 +84,8 @@ def join_windows(windows: Tensor, counts: tuple[int, int], rows: Tensor, columns
     place = ((rows // window * across)[:, None] + columns // window) * window**2
     place = place + (rows % window * window)[:, None] + columns % window
     tokens = windows.reshape(total // (down * across), down * across * window**2, channels)
-    return tokens.index_select(1, place.flatten()).unflatten(1, place.shape)
+    joined: Tensor = tokens.index_select(1, place.flatten()).unflatten(1, place.shape)
+    return joined
 
 
 def count_windows(length: int, window: int, shift: int = 0) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
 
 import torch
@@ -71,7 +71,7 @@ def _dense_conduction(u: Tensor, decay: Tensor) -> Tensor:
     """:func:`vheatir.nn.heat.heat_conduction`, with bases that are kept."""
     working = torch.float32 if u.dtype == torch.float16 else u.dtype
     rows, columns = (
-        _BASES.get((size, count, working), lambda n=size, k=count: dct_basis(n, k, dtype=working, device=u.device))
+        _BASES.get((size, count, working), partial(dct_basis, size, count, dtype=working, device=u.device))
         for size, count in zip(u.shape[1:3], decay.shape[-3:-1], strict=True)
     )
     spectrum = along_width(columns, along_height(rows, u.to(working)))

@@ -24,7 +24,6 @@ from vheatir.nn.heat import HeatConduction2d
 from vheatir.nn.mixers import AttentionMixer, HeatMixer
 from vheatir.nn.pyramid import VHeatPyramid
 from vheatir.nn.vheatir import Block, ResidualGroup, VHeatIR
-from vheatir.nn.windows import count_windows
 
 __all__ = ["fast_on_cpu"]
 
@@ -156,8 +155,7 @@ def _residual(self: VHeatPyramid, folded: Tensor, levels: Tensor) -> Tensor:
 
 def _masked_bias(self: AttentionMixer, size: tuple[int, int], batch: int) -> Tensor:
     """One bias for all windows where none overhangs and none is shifted."""
-    is_whole = all(count_windows(length, self.window) * self.window == length for length in size)
-    if torch.compiler.is_compiling() or self.shift > 0 or not is_whole:
+    if torch.compiler.is_compiling() or self.shift > 0 or any(length % self.window for length in size):
         return AttentionMixer.masked_bias(self, size, batch)
     return self.bias_of_pairs()
 

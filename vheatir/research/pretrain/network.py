@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -143,7 +144,7 @@ class QBHeat(nn.Module):
         ValueError: if an argument is outside its range.
     """
 
-    def __init__(self, *, backbone: Mapping[str, object], sources: Sequence[Source], decoder_depth: int) -> None:
+    def __init__(self, *, backbone: Mapping[str, Any], sources: Sequence[Source], decoder_depth: int) -> None:
         super().__init__()
         if decoder_depth < 0:
             raise ValueError(f"decoder_depth is 0 or more, not {decoder_depth}.")
