@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ GRAY: NDArray[np.uint8] = data.camera()[:72, :88]
 
 def photo_model(**options: Any) -> RestorationNetwork:
     network = tiny_pyramid(**options)
-    header = WeightsHeader("photo", trained_ranges("photo"), "VHeatPyramid", network.hyper_parameters, {}, "CC0-1.0")
+    header = WeightsHeader("photo", trained_ranges("photo"), "VHeatPyramid", asdict(network.config), {}, "CC0-1.0")
     return RestorationNetwork(network, header).eval().requires_grad_(False)
 
 

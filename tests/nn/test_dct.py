@@ -8,7 +8,7 @@ import torch
 from heat_layers import random_map
 from torch import Tensor
 
-from vheatir.nn.ops import dct2, dct_basis, idct2
+from vheatir.nn.heat import dct2, dct_basis, idct2
 
 CPU = torch.device("cpu")
 

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from vheatir.cli.main import main
 from vheatir.inference.network import RestorationNetwork
-from vheatir.nn.ops import HeatConduction2d
+from vheatir.nn.heat import HeatConduction2d
 from vheatir.research.explain.draw import draw_block, draw_network, set_apart
 from vheatir.research.explain.explanation import explain, summary
 from vheatir.research.explain.sheet import write_html, write_png

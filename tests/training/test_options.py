@@ -64,9 +64,9 @@ def test_option_files(path: Path) -> None:
             VHeatPyramid(**network)
         return
     with torch.device("meta"):
-        made = VHeatIR(**network).hyper_parameters
+        made = VHeatIR(**network).config
     channels = 3 if "color" in path.stem else 1
-    assert made["in_chans"] == channels
+    assert made.in_chans == channels
     assert {dataset["in_chans"] for dataset in options["datasets"].values()} == {channels}
     kind = {dataset["degradation"]["type"] for dataset in options["datasets"].values()}
     if "jpeg" in path.stem:

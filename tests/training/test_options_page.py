@@ -10,7 +10,7 @@ import pytest
 from msgspec import NODEFAULT, Struct, inspect, structs
 from training_options import HAS_BASICSR
 
-from vheatir.nn import VHeatIR, VHeatPyramid
+from vheatir.nn import VHeatIRConfig, VHeatPyramidConfig
 from vheatir.training.muon import Muon
 from vheatir.training.options import page, schema, sections
 from vheatir.training.options.arguments import argument_texts
@@ -21,8 +21,8 @@ FILES: Final = (schema.TrainingFile, schema.PretrainingFile, schema.TestFile, sc
 
 #: what is built from a section by its own keys
 BUILT: Final[list[tuple[type[Struct], str]]] = [
-    (sections.VHeatIROptions, "vheatir.nn.VHeatIR"),
-    (sections.VHeatPyramidOptions, "vheatir.nn.VHeatPyramid"),
+    (sections.VHeatIROptions, "vheatir.nn.VHeatIRConfig"),
+    (sections.VHeatPyramidOptions, "vheatir.nn.VHeatPyramidConfig"),
     (sections.MuonOptions, "vheatir.training.muon.Muon"),
     (sections.Adam, "torch.optim.Adam"),
     (sections.AdamW, "torch.optim.AdamW"),
@@ -69,8 +69,8 @@ def test_defaults_are_those_of_what_is_built(section: type[Struct], path: str) -
 @pytest.mark.parametrize(
     ("section", "constructor", "left_out"),
     [
-        (sections.VHeatIROptions, VHeatIR, set()),
-        (sections.VHeatPyramidOptions, VHeatPyramid, set()),
+        (sections.VHeatIROptions, VHeatIRConfig, set()),
+        (sections.VHeatPyramidOptions, VHeatPyramidConfig, set()),
         (sections.MuonOptions, Muon, {"params"}),
         (sections.WarmupCosineOptions, WarmupCosine, {"optimizer", "total_iter"}),
     ],

@@ -19,8 +19,7 @@ from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import tile_overlap
 from vheatir.inference.tiling import restore_in_tiles
 from vheatir.levels.levels import Levels, trained_levels
-from vheatir.nn import VHeatIR, VHeatPyramid
-from vheatir.nn.configs import CONFIGS
+from vheatir.nn import CONFIGS, VHeatIR, VHeatPyramid
 
 __all__ = ["Countable", "Method", "ModelMethod", "NetworkMethod", "load_method"]
 

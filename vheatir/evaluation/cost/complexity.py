@@ -9,9 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vheatir.nn.configs import CONFIGS, configuration
-from vheatir.nn.pyramid import VHeatPyramid
-from vheatir.nn.vheatir import VHeatIR
+from vheatir.nn import CONFIGS, VHeatIR, VHeatPyramid, configuration
 
 __all__ = ["configurations_table", "count_multiply_adds", "count_parameters", "image_multiply_adds"]
 
@@ -41,7 +39,7 @@ def count_multiply_adds(network: nn.Module, *inputs: Tensor) -> int:
 def image_multiply_adds(network: VHeatIR | VHeatPyramid, height: int, width: int) -> int:
     """Multiply-adds with which our own network restores one image of height x width."""
     with torch.device("meta"):
-        image = torch.empty(1, network.in_chans, height, width)
+        image = torch.empty(1, network.config.in_chans, height, width)
         level = torch.empty(1, 2) if isinstance(network, VHeatPyramid) else torch.empty(1)
     return count_multiply_adds(network, image, level)
 
@@ -55,14 +53,14 @@ def configurations_table(_: Path) -> str:
     for name in CONFIGS:
         config = configuration(name, 3)
         with torch.device("meta"):
-            network = VHeatIR(**config)  # type: ignore[arg-type]
+            network = VHeatIR(config)
         small, large = (
             image_multiply_adds(network, height, width) / (height * width)
             for height, width in ((256, 256), (720, 1280))
         )
-        grid = "full" if network.downscale == 1 else f"1/{network.downscale}"
+        grid = "full" if config.downscale == 1 else f"1/{config.downscale}"
         lines.append(
-            f"| `{name}` | {config['embed_dim']} | {' + '.join(map(str, network.depths))} | {grid} "
+            f"| `{name}` | {config.embed_dim} | {' + '.join(map(str, config.depths))} | {grid} "
             f"| {count_parameters(network) / 1e6:.2f} M | {small / 1e3:,.0f} k | {large / 1e3:,.0f} k |"
         )
     return "\n".join(lines)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.nn import network_arguments
+from vheatir.nn.cpu import fast_on_cpu
 from vheatir.research.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
 from vheatir.research.pretrain.report import heat_report, summary
 from vheatir.system.atomic import atomic_path
@@ -120,8 +121,8 @@ class QBHeatModel(RestorationModel):
     @torch.inference_mode()
     def _rebuild(self, item: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each corner the rebuilt crop and the true one, each (C, H, W) on the CPU."""
-        network = self._networks()[-1][1]
-        multiple = 2 * network.backbone.downscale
+        network = fast_on_cpu(self._networks()[-1][1])
+        multiple = 2 * network.backbone.config.downscale
         image, truth = (center_crop(item[key], self.opt["val"].get("crop"), multiple) for key in ("lq", "gt"))
         training = network.training
         network.eval()

@@ -6,7 +6,6 @@ what is not installed, and its help comes at once.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -109,8 +108,8 @@ def _check_mixture(options: Options) -> None:
 
 def _check_quarters(place: str, side: int, network: Options) -> None:
     """Each quarter of a crop is cut into the blocks of pixels that the network folds."""
-    from vheatir.nn import VHeatIR
+    from vheatir.nn import VHeatIRConfig
 
-    downscale = network.get("downscale", inspect.signature(VHeatIR).parameters["downscale"].default)
+    downscale = network.get("downscale", VHeatIRConfig.downscale)
     if side % (2 * downscale) != 0:
         raise OptionError(f"{place} is a multiple of {2 * downscale}, twice network_g.downscale, not {side}.")

@@ -19,7 +19,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from vheatir.nn.ops.linear import left_product
+from vheatir.nn.cpu.products import left_product
 
 __all__ = ["HalvedCosine", "plan_transform"]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vheatir.nn.ops import TensorCache
+from vheatir.nn.cpu.cache import TensorCache
 
 
 def fill(cache: TensorCache, key: str, size: int = 10) -> Tensor:
