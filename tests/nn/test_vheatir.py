@@ -134,7 +134,7 @@ def test_cuda_agrees_with_the_cpu(options: dict[str, Any]) -> None:
 
 
 @every_variant
-def test_hyper_parameters_and_weights_rebuild_the_network(options: dict[str, Any]) -> None:
+def test_options_and_weights_rebuild_the_network(options: dict[str, Any]) -> None:
     network = trained(**options)
     x, level = images_for(network, 7, 10)
     rebuilt = VHeatIR(**json.loads(json.dumps(asdict(network.config))))

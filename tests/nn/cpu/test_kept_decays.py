@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vheatir.nn.cpu import conduction, fast_on_cpu
 from vheatir.nn.cpu.cache import TensorCache
+from vheatir.nn.cpu.conduction import kept_basis
 from vheatir.nn.heat import HeatConduction2d, heat_conduction, heat_decay
 
 LEVELS = torch.tensor([10 / 255, 70 / 255], dtype=torch.float64)
@@ -39,6 +40,14 @@ def test_inference_gives_what_training_gives(options: dict[str, Any]) -> None:
             with context:
                 for _ in range(2):  # the decay is built at first and kept for the second time
                     assert torch.equal(layer(u.to(dtype), LEVELS), expected)
+
+
+def test_bases_are_kept_by_size_and_dtype() -> None:
+    basis = kept_basis(23, 23, dtype=torch.float32)
+    assert kept_basis(23, 23, dtype=torch.float32) is basis
+    assert kept_basis(23, 23, dtype=torch.float64).dtype == torch.float64
+    assert kept_basis(24, 24, dtype=torch.float32).shape == (24, 24)
+    assert torch.equal(kept_basis(23, 5, dtype=torch.float32), basis[:5])
 
 
 def test_decays_are_kept_between_calls_of_inference(decays: TensorCache, monkeypatch: pytest.MonkeyPatch) -> None:

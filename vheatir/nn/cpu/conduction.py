@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Final
 
 import torch
@@ -19,7 +19,7 @@ from vheatir.nn.cpu.cache import TensorCache, fingerprint
 from vheatir.nn.cpu.cosine import HalvedCosine, plan_transform
 from vheatir.nn.heat import HeatConduction2d, along_height, along_width, dct_basis, hat_weights
 
-__all__ = ["BlockedConduction", "SpectrumDecay", "blocked_conduction", "conduct"]
+__all__ = ["BlockedConduction", "SpectrumDecay", "blocked_conduction", "conduct", "kept_basis"]
 
 # Measured with two threads on an AMD EPYC (AVX-512, 32 MB of shared cache), 60 channels in float32, milliseconds for
 # leaves of 16 / 32 / 64 / 128: 3.9 / 3.1 / 3.2 / 4.2 at 128 x 128, 20 / 16 / 16 / 18 at 256 x 256, 126 / 98 / 90 / 93
@@ -71,11 +71,16 @@ def _dense_conduction(u: Tensor, decay: Tensor) -> Tensor:
     """:func:`vheatir.nn.heat.heat_conduction`, with bases that are kept."""
     working = torch.float32 if u.dtype == torch.float16 else u.dtype
     rows, columns = (
-        _BASES.get((size, count, working), partial(dct_basis, size, count, dtype=working, device=u.device))
-        for size, count in zip(u.shape[1:3], decay.shape[-3:-1], strict=True)
+        kept_basis(size, count, dtype=working) for size, count in zip(u.shape[1:3], decay.shape[-3:-1], strict=True)
     )
     spectrum = along_width(columns, along_height(rows, u.to(working)))
     return along_height(rows.mT, along_width(columns.mT, spectrum * decay.to(working))).to(u.dtype)
+
+
+def kept_basis(size: int, count: int, *, dtype: torch.dtype) -> Tensor:
+    """:func:`vheatir.nn.heat.dct_basis`, built, or found from an earlier call."""
+    device = torch.device("cpu")
+    return _BASES.get((size, count, dtype), lambda: dct_basis(size, count, dtype=dtype, device=device))
 
 
 def _decay(operator: HeatConduction2d, nodes: Tensor, u: Tensor) -> Tensor:
