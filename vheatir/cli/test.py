@@ -100,9 +100,9 @@ def _scored_set(
     from vheatir.evaluation.methods import NetworkMethod
     from vheatir.evaluation.peers import make_peer
 
-    if section["in_chans"] != network.in_chans:
+    if section["in_chans"] != network.config.in_chans:
         raise UsageError(
-            f"in_chans is {section['in_chans']} in dataset {section['name']} and {network.in_chans} in network_g: "
+            f"in_chans is {section['in_chans']} in dataset {section['name']} and {network.config.in_chans} in network_g: "
             "make them equal, 1 (gray) or 3."
         )
     degradation = section["degradation"]

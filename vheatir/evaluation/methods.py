@@ -20,6 +20,7 @@ from vheatir.inference.runner import tile_overlap
 from vheatir.inference.tiling import restore_in_tiles
 from vheatir.levels.levels import Levels, trained_levels
 from vheatir.nn import CONFIGS, VHeatIR, VHeatPyramid
+from vheatir.nn.cpu import fast_on_cpu
 
 __all__ = ["Countable", "Method", "ModelMethod", "NetworkMethod", "load_method"]
 
@@ -138,7 +139,7 @@ class NetworkMethod:
         overlap: int = 32,
     ) -> None:
         self.name = name
-        self.network = network
+        self.network = fast_on_cpu(network)
         self.task: Task = task
         self.tell: Tell = tell
         self.tile = tile
@@ -152,7 +153,7 @@ class NetworkMethod:
             restored: Tensor = self.network(x, told.to(x.device))
             return restored
 
-        return _restored(whole, degraded, self.network, self.network.in_chans, self.tile, self.overlap)
+        return _restored(whole, degraded, self.network, self.network.config.in_chans, self.tile, self.overlap)
 
     @property
     def parameters(self) -> int:
