@@ -273,7 +273,7 @@ _COMMAND: Final = re.compile(
 )
 #: processes that measurements and races start
 _INTERNAL: Final = (
-    "python -m vheatir.evaluation.cost.folder",
-    "python -m vheatir.evaluation.cost.process",
+    "python -m vheatir.speed.folder",
+    "python -m vheatir.speed.process",
     "python -m vheatir.research.race.training",
 )

@@ -13,8 +13,8 @@ from heat_layers import random_map
 from torch import Tensor, nn
 from training_options import needs_basicsr
 
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.nn import VHeatIR, VHeatIRConfig
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
 from vheatir.nn.mixers import MIXERS, AttentionMixer, HcNetMixer, HcNetStep, IdentityMixer, MixerName, default_heads
 from vheatir.nn.vheatir import Block, GatedBranch, make_mlp
 from vheatir.weights.file import TASKS, load_weights, save_weights, weights_path

@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from training_options import needs_basicsr, training_options, write_photos
 
 from vheatir.cli.main import main
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
-from vheatir.evaluation.cost.timing import Timing
 from vheatir.evaluation.environment import Environment, describe_environments
 from vheatir.nn import VHeatIR
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
 from vheatir.research.race.costs import Cost, Costs, costs_markdown, measure_costs, read_costs, write_costs
 from vheatir.research.race.curve import CompareError, Curve, Point, read_curve, write_curve
 from vheatir.research.race.figure import line_of, plot_comparison
@@ -31,6 +30,7 @@ from vheatir.research.race.receptive import influence, receptive_sides
 from vheatir.research.race.report import markdown
 from vheatir.research.race.results import Comparison, RunResult, read_comparison, write_comparison
 from vheatir.research.race.runner import collect, run_all
+from vheatir.speed.timing import Timing
 from vheatir.training.options import OptionError
 
 ENVIRONMENT = Environment("A processor", "cpu", 1, "2.13.0", "3.12.3", "0.1.0", "abc1234", "2026-01-31")

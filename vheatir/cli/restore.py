@@ -22,7 +22,8 @@ from vheatir.cli.shared import (
     progress,
 )
 from vheatir.errors import UsageError
-from vheatir.inference.paths import FORMATS, Job, Selection, plan_jobs
+from vheatir.imageio.formats import FORMATS
+from vheatir.inference.paths import Job, Selection, plan_jobs
 
 if TYPE_CHECKING:
     from vheatir.inference.folder import FileReport, Settings

@@ -16,7 +16,7 @@ from vheatir.data.degradations import Degradation, to_unit
 from vheatir.data.evaluation import Task, clean_image, degraded_image, told_condition
 from vheatir.data.mixture import DegradationMixture, as_color, make_jpeg, make_mixture, make_noise
 from vheatir.data.sources import CachedSource, open_dataset
-from vheatir.nn.pyramid import UNKNOWN
+from vheatir.nn.condition import UNKNOWN
 from vheatir.training.basicsr import DATASET_REGISTRY
 
 __all__ = ["DegradedImageDataset"]

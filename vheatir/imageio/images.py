@@ -31,6 +31,7 @@ from vheatir.imageio.containers import (
     read_metadata,
     with_metadata_in,
 )
+from vheatir.imageio.formats import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
 from vheatir.imageio.headers import heif_bits, heif_name, is_gray_png, stored_size
 from vheatir.imageio.jpeg import frame_header, is_jpeg, jpeg_quality, tidied
 from vheatir.imageio.jpeg_damage import jpeg_damage
@@ -42,7 +43,6 @@ from vheatir.imageio.metadata import (
 )
 from vheatir.imageio.tiff import encode_gray_alpha_tiff, is_tiff, with_metadata
 from vheatir.imageio.tiff_pixels import TiffError, read_layout, read_pixels
-from vheatir.inference.paths import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
 from vheatir.system.atomic import atomic_path
 
 __all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "prepared", "read_image", "write_image"]

@@ -47,8 +47,8 @@ def race(root: Path, path: Path, *, every: float) -> None:
         path: curve file.
         every: seconds of training between validations.
     """
-    from vheatir.evaluation.cost.complexity import count_parameters
     from vheatir.evaluation.environment import describe_environment
+    from vheatir.nn.complexity import count_parameters
     from vheatir.research.race.curve import Curve, Point, read_curve, write_curve
     from vheatir.train import prepare, step
 
