@@ -1,4 +1,4 @@
-"""Score weights on test sets from a BasicSR option file.
+"""Score weights on test sets from an option file.
 
     python -m vheatir.test -opt options/test/denoise_gray.yml
 
@@ -7,29 +7,40 @@ The averaged weights (``params_ema``) are scored unless ``path.param_key_g`` say
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from vheatir.train import check_command_line, options_at_fault
+from vheatir.training.command import Command, complete_options, options_at_fault, read_command
+from vheatir.training.experiment import begin_experiment, logging_to_folder
+from vheatir.training.loop import MODELS
 from vheatir.training.options import OptionError, check_options
 
 __all__ = ["main"]
 
 
-def main() -> int:
-    """Entry point of ``python -m vheatir.test``; the command line is BasicSR's."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Test as a command line says, in the current folder: ``results/<name>``. Returns the exit code."""
     try:
-        check_command_line(partial(check_options, is_train=False))
-        from vheatir.training import registry  # noqa: F401  (makes this project's classes known to BasicSR)
-        from vheatir.training.basicsr import test_pipeline
-
-        with options_at_fault():
-            test_pipeline(str(Path.cwd()))
+        _test(read_command(argv, partial(check_options, is_train=False)))
     except (OptionError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     return 0
+
+
+def _test(command: Command) -> None:
+    from vheatir.training.loading import evaluation_loaders
+
+    opt = complete_options(command, Path.cwd(), is_train=False)
+    begin_experiment(Path(opt["path"]["results_root"]), "visualization")
+    with logging_to_folder(opt, "test"), options_at_fault():
+        loaders = evaluation_loaders(opt)
+        model = getattr(importlib.import_module(MODELS[opt["model_type"]]), opt["model_type"])(opt)
+        for loader in loaders:
+            model.validation(loader, None, save_img=opt["val"]["save_img"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,161 @@
+"""The command line of trainings and tests, whose flags are BasicSR's, and the options that follow from it."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import random
+import sys
+from argparse import SUPPRESS, ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vheatir.training.options import OptionError, force_options, read_options
+
+__all__ = ["Command", "complete_options", "options_at_fault", "read_command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line that was read, and its option file, checked.
+
+    Attributes:
+        file: the option file.
+        options: its content, with its parts and the changes of the command line.
+        launcher: who started this process, if it is one of several.
+        auto_resume: go on from the newest training state.
+        debug: validate, log and save often.
+        arguments: all of them, as they were given.
+    """
+
+    file: Path
+    options: Mapping[str, Any]
+    launcher: str
+    auto_resume: bool
+    debug: bool
+    arguments: Sequence[str]
+
+
+def read_command(argv: Sequence[str] | None, check: Callable[[Mapping[str, Any]], None]) -> Command:
+    """Read a command line and the option file that it names.
+
+    Args:
+        argv: arguments without the program's name; None for those of this process.
+        check: raises an OptionError for options that cannot be used.
+
+    Raises:
+        OptionError: naming what is not installed, or the key that is wrong.
+        SystemExit: if the arguments are wrong; the usage is printed.
+    """
+    parser = ArgumentParser(description="What options mean: docs/options.md.")
+    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file, YAML")
+    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest training state")
+    parser.add_argument("--force_yml", nargs="+", default=[], metavar="KEY=VALUE", help="such as train:ema_decay=0.99")
+    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none", help="pytorch for torchrun")
+    parser.add_argument("--debug", action="store_true", help="validate, log and save often")
+    parser.add_argument("--local_rank", help=SUPPRESS)  # torch.distributed.launch says it; torchrun does not
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    read = parser.parse_args(arguments)
+    _check_installed()
+    options = force_options(read_options(read.opt), read.force_yml)
+    check(options)
+    _check_devices(options["num_gpu"])
+    _check_channels(options)
+    return Command(read.opt, options, read.launcher, read.auto_resume, read.debug, arguments)
+
+
+def complete_options(command: Command, root: Path, *, is_train: bool) -> dict[str, Any]:
+    """The options, and under their usual names what follows from the machine, the command and the folder.
+
+    Joins the processes that train together, and seeds all random generators.
+
+    Args:
+        command: the command line.
+        root: where ``experiments`` or ``results`` are.
+        is_train: whether it is a training.
+    """
+    import torch
+
+    from vheatir.training.distributed import join_group, rank_and_size
+
+    opt: dict[str, Any] = copy.deepcopy(dict(command.options))
+    join_group(command.launcher, opt.get("dist_params") or {})
+    opt["dist"] = command.launcher != "none"
+    opt["rank"], opt["world_size"] = rank_and_size()
+    if opt.get("manual_seed") is None:
+        opt["manual_seed"] = random.randint(1, 10000)
+    _seed_generators(opt["manual_seed"] + opt["rank"])
+    opt |= {"is_train": is_train, "auto_resume": command.auto_resume, "root_path": str(root)}
+    if opt["num_gpu"] == "auto":
+        opt["num_gpu"] = torch.cuda.device_count()
+    if command.debug:
+        _make_brief(opt)
+    for phase, dataset in opt["datasets"].items():
+        dataset["phase"] = phase.split("_")[0]
+        _expand_home(dataset, "dataroot_gt", "dataroot_lq")
+    _expand_home(opt["path"], "pretrain_network_g", "resume_state")
+    folder = root / ("experiments" if is_train else "results") / opt["name"]
+    names = ("models", "training_states", "visualization") if is_train else ("visualization",)
+    opt["path"] |= {"experiments_root" if is_train else "results_root": str(folder), "log": str(folder)}
+    opt["path"] |= {name: str(folder / name) for name in names}
+    return opt
+
+
+@contextmanager
+def options_at_fault() -> Iterator[None]:
+    """Constructors say with a ValueError what is wrong with an option: make it an OptionError."""
+    try:
+        yield
+    except ValueError as error:
+        raise OptionError(str(error)) from error
+
+
+def _check_installed() -> None:
+    for package in ("msgspec", "yaml", "skimage"):
+        if importlib.util.find_spec(package) is None:
+            raise OptionError(f"Training needs {package}: pip install 'vheatir[train]'.")
+
+
+def _check_devices(num_gpu: object) -> None:
+    import torch
+
+    available = torch.cuda.device_count()
+    if num_gpu != "auto" and not (isinstance(num_gpu, int) and 0 <= num_gpu <= available):
+        raise OptionError(f"num_gpu is auto or a number up to {available}, the GPUs of this machine, not {num_gpu}.")
+
+
+def _check_channels(options: Mapping[str, Any]) -> None:
+    """Refuse a network and data of different channels, which would end in the first convolution's own words."""
+    channels = options["network_g"].get("in_chans")
+    for phase, dataset in options["datasets"].items():
+        own = dataset.get("in_chans", channels)
+        if channels in (1, 3) and own != channels:
+            raise OptionError(
+                f"in_chans is {own} in datasets.{phase} and {channels} in network_g: make them equal, 1 (gray) or 3."
+            )
+
+
+def _seed_generators(seed: int) -> None:
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)  # of all devices
+
+
+def _make_brief(opt: dict[str, Any]) -> None:
+    opt["name"] = f"debug_{opt['name'].removeprefix('debug_')}"
+    if opt.get("val") and opt["is_train"]:
+        opt["val"]["val_freq"] = 8
+    if opt["is_train"]:
+        opt["logger"] |= {"print_freq": 1, "save_checkpoint_freq": 8, "use_tb_logger": False}
+
+
+def _expand_home(section: dict[str, Any], *keys: str) -> None:
+    for key in keys:
+        if section.get(key) is not None:
+            section[key] = str(Path(section[key]).expanduser())
