@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from msgspec import NODEFAULT, Struct, inspect
 
-from vheatir.training.options.schema import ComparisonFile, PretrainingFile, TestFile, TrainingFile
+from vheatir.research.pretrain.options import PretrainingFile
+from vheatir.research.race.options import ComparisonFile
+from vheatir.training.options.schema import TestFile, TrainingFile
 from vheatir.training.options.words import bare, members, shown, text_of, words
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "options.md"

@@ -17,9 +17,6 @@ from training_options import HAS_BASICSR, write_image
 from vheatir.data.degradations import benchmark_noise, encode_jpeg
 from vheatir.data.sampler import EndlessSampler
 
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
-
 from vheatir.data.dataset import DegradedImageDataset
 
 NOISE = {"type": "noise", "sigma": [20, 30]}

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_options import HAS_BASICSR, forget_basicsr_logger, write_photos
-
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
+from training_options import HAS_BASICSR, write_photos
 
 import vheatir.train
 from vheatir.data.prepare.archive_writer import pack_images
@@ -33,13 +30,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     archive = tmp_path / "datasets" / "packed.tar"
     pack_images(named, archive, validation={"photos/coffee.png"}, max_bytes=10**6, halve_above=1)
     monkeypatch.chdir(tmp_path)
-    forget_basicsr_logger()
     yield tmp_path
-    forget_basicsr_logger()
 
 
 def train(monkeypatch: pytest.MonkeyPatch, file: Path, *arguments: str, total: int) -> int:
-    forget_basicsr_logger()
     forced = ["--force_yml", *TINY, *FEW, f"train:total_iter={total}"]
     monkeypatch.setattr(sys, "argv", ["train", "-opt", str(file), *arguments, *forced])
     return vheatir.train.main()

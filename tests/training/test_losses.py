@@ -8,9 +8,6 @@ import pytest
 import torch
 from training_options import HAS_BASICSR, training_options
 
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
-
 from vheatir.training import registry  # noqa: F401  (makes the loss known to BasicSR)
 from vheatir.training.basicsr import LOSS_REGISTRY
 from vheatir.training.losses import PSNRLoss

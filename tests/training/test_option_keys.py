@@ -18,9 +18,6 @@ from vheatir.nn import VHeatIR, network_arguments
 from vheatir.training.options import OptionError, check_options
 from vheatir.weights.file import WeightsHeader, load_weights
 
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
-
 from vheatir.training.basicsr import build_model
 from vheatir.training.registry import DegradedImageDataset
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from training_options import forget_basicsr_logger, needs_basicsr, training_options, write_options, write_photos
+from training_options import needs_basicsr, training_options, write_options, write_photos
 
 from vheatir.training.options import OptionError, read_options, whole_option_file
 
@@ -136,13 +136,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of photos to train in, the current one."""
     write_photos(tmp_path / "photos", ("camera",), side=40)
     monkeypatch.chdir(tmp_path)
-    forget_basicsr_logger()
     yield tmp_path
-    forget_basicsr_logger()
 
 
 def call(monkeypatch: pytest.MonkeyPatch, module: Any, *arguments: str) -> int:
-    forget_basicsr_logger()
     command = ["program", *arguments]
     monkeypatch.setattr(sys, "argv", command)
     code: int = module.main()

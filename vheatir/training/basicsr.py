@@ -2,7 +2,7 @@
 
 BasicSR does not import beside today's packages. Two things are put right first, each only where it is broken: a CPU
 build of torch beside a torchvision built for CUDA (:mod:`vheatir.system.torchvision`), and the module
-``torchvision.transforms.functional_tensor``, from which BasicSR takes ``rgb_to_grayscale`` and which is gone since 0.17.
+``torchvision.transforms.functional_tensor``, from which BasicSR takes ``rgb_to_grayscale``, gone since 0.17.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def advice() -> str:
     """How to install BasicSR on this Python, in a sentence; nothing where it is installed."""
     if _is_installed():
         return ""
-    if sys.version_info < (3, 13):
+    if sys.version_info[:2] < (3, 13):
         return "BasicSR's classes can be used after pip install 'vheatir[basicsr]'."
     return (
         "BasicSR's classes can be used after python3.12 -m pip wheel --no-deps basicsr, "

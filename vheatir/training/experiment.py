@@ -42,7 +42,8 @@ def logging_to_folder(opt: Mapping[str, Any], kind: str) -> Iterator[None]:
     from vheatir import __version__
 
     package = logging.getLogger("vheatir")
-    level, handlers = package.level, [logging.StreamHandler()]
+    level = package.level
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
     if opt["rank"] == 0:
         file = Path(opt["path"]["log"]) / f"{kind}_{opt['name']}_{_now()}.log"
         handlers.append(logging.FileHandler(file, "w", encoding="utf-8"))
@@ -78,11 +79,11 @@ def tensorboard(opt: Mapping[str, Any], *, fresh: bool) -> Iterator[Any]:
     folder = Path(opt["root_path"]) / "tb_logger" / opt["name"]
     if fresh:
         begin_experiment(folder)
-    writer = SummaryWriter(log_dir=str(folder))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(log_dir=str(folder))
     try:
         yield writer
     finally:
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()
 
 
 class ProgressLog:

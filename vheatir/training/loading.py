@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from torch.utils.data import DataLoader
 
-from vheatir.data.device import DeviceBatches
 from vheatir.data.dataset import DegradedImageDataset
+from vheatir.data.device import DeviceBatches
 from vheatir.data.sampler import EndlessSampler, ShuffledSampler
 from vheatir.training.registry import build_dataset
 

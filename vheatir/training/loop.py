@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +50,7 @@ class Training:
 def main(
     argv: Sequence[str] | None = None,
     *,
-    check: Callable[[Mapping[str, Any]], None] = partial(check_options, is_train=True),
+    check: Callable[[Mapping[str, Any]], None] = check_options,
     models: Mapping[str, str] = MODELS,
 ) -> int:
     """Train as a command line says, in the current folder: ``experiments/<name>`` and ``tb_logger/<name>``.
@@ -184,7 +183,7 @@ def step(run: Training) -> float:
 
 
 def validated(run: Training, tb_logger: Any = None, *, save_img: bool = False) -> dict[str, dict[str, float]]:
-    """Validate: metrics by set; the random state stays as it is, so that a training resumed just before goes on alike."""
+    """Validate: metrics by set; the random state stays, so that a training resumed just before goes on alike."""
     from vheatir.training.random_state import get_random_state, set_random_state
 
     random_state, scores = get_random_state(), {}

@@ -68,8 +68,9 @@ class RestorationModel:
         logger.info(f"{type(network).__name__} with {sum(p.numel() for p in network.parameters()):,d} parameters.")
         start = opt["path"].get("pretrain_network_g")
         if start is not None:
-            # what training validates and what users get is what is tested
-            self.load_network(network, start, opt["path"].get("param_key_g", "params" if self.is_train else "params_ema"))
+            # what training validates and users get is what is tested
+            key = opt["path"].get("param_key_g", "params" if self.is_train else "params_ema")
+            self.load_network(network, start, key)
         if self.is_train:
             self.init_training_settings()
 
@@ -150,7 +151,7 @@ class RestorationModel:
         """The step that will be the last: ``total_iter``, or where the pace so far leads in a budget of time."""
         last = int(self.opt["train"]["total_iter"])
         if isinstance(self.scheduler, WarmupCosine) and self.scheduler.progress > 0:
-            last = min(last, round((current_iter - 1) / self.scheduler.progress))  # steps before this one took the share
+            last = min(last, round((current_iter - 1) / self.scheduler.progress))  # the share of the steps before
         return max(current_iter, last)
 
     def feed_data(self, data: dict[str, Any]) -> None:

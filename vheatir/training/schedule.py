@@ -162,7 +162,7 @@ class MultiStepRestartLR(LRScheduler):
         self.restart_weights = restart_weights
         super().__init__(optimizer)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Any]:
         step = self.last_epoch
         begun = [pair for pair in zip(self.restarts, self.restart_weights, strict=True) if pair[0] <= step]
         restart, weight = max(begun, default=(-1, 1.0))
@@ -198,7 +198,7 @@ class CosineAnnealingRestartLR(LRScheduler):
         self.cumulative_period = list(accumulate(periods))
         super().__init__(optimizer)
 
-    def get_lr(self) -> list[float]:
+    def get_lr(self) -> list[Any]:
         index = min(bisect_left(self.cumulative_period, self.last_epoch), len(self.periods) - 1)
         over = self.last_epoch - (self.cumulative_period[index] - self.periods[index])
         cosine = (1 + math.cos(math.pi * min(1.0, over / self.periods[index]))) / 2

@@ -1,4 +1,4 @@
-"""Pretrain a network on unlabelled photos from a BasicSR option file.
+"""Pretrain a network on unlabelled photos from an option file.
 
     python -m vheatir.research.pretrain -opt options/pretrain/qbheat_fast.yml
     python -m vheatir.research.pretrain -opt ... --auto_resume
@@ -11,16 +11,23 @@ The loop, its logs, checkpoints and flags are those of ``vheatir.train``.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from vheatir.train import run_command
-from vheatir.training.options import check_pretraining_options
+from vheatir.training import loop
 
 __all__ = ["main"]
 
 
-def main() -> int:
-    """Entry point of ``python -m vheatir.research.pretrain``; the command line is BasicSR's."""
-    return run_command(check_pretraining_options)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Pretrain as a command line says: as :func:`vheatir.training.loop.main`."""
+    return loop.main(argv, check=_check, models={"QBHeatModel": "vheatir.research.pretrain.model"})
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    from vheatir.research.pretrain.options import check_pretraining_options  # after what it needs was looked for
+
+    check_pretraining_options(options)
 
 
 if __name__ == "__main__":

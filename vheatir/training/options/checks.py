@@ -6,18 +6,17 @@ what is not installed, and its help comes at once.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from vheatir.training.options.errors import OptionError
 
-__all__ = ["check_comparison_options", "check_options", "check_pretraining_options"]
+__all__ = ["check_datasets", "check_mixture", "check_options"]
 
 Options = Mapping[str, Any]
 
 
-def check_options(options: Options, *, is_train: bool) -> None:
+def check_options(options: Options, *, is_train: bool = True) -> None:
     """Check every key and value of an option file.
 
     Args:
@@ -31,46 +30,22 @@ def check_options(options: Options, *, is_train: bool) -> None:
     from vheatir.training.options.structure import check_structure
 
     check_structure(options, TrainingFile if is_train else TestFile)
-    _check_datasets(options["datasets"])
+    check_datasets(options["datasets"])
     if is_train:
-        _check_mixture(options)
+        check_mixture(options)
     elif options["path"].get("pretrain_network_g") is None:
         raise OptionError("Missing key pretrain_network_g in the section path: it names the weights to score.")
 
 
-def check_pretraining_options(options: Options) -> None:
-    """Check every key and value of an option file of ``vheatir.research.pretrain``.
-
-    Raises:
-        OptionError: as :func:`check_options`, and for crops that cannot be cut into quarters.
-    """
-    from vheatir.training.options.schema import PretrainingFile
-    from vheatir.training.options.structure import check_structure
-
-    check_structure(options, PretrainingFile)
-    _check_datasets(options["datasets"])
-    _check_mixture(options)
-    _check_quarters("datasets.train.gt_size", options["datasets"]["train"]["gt_size"], options["network_g"])
-    crop = (options.get("val") or {}).get("crop")
-    if crop is not None:
-        _check_quarters("val.crop", crop, options["network_g"])
-
-
-def check_comparison_options(options: Options) -> None:
-    """Check the keys and values of an option file of ``vheatir.research.race`` that are no part of its trainings.
+def check_datasets(datasets: Options) -> None:
+    """Check what goes together in the sections of datasets; BasicSR's check themselves.
 
     Raises:
         OptionError: as :func:`check_options`.
     """
-    from vheatir.training.options.schema import ComparisonFile
-    from vheatir.training.options.structure import check_structure
-
-    check_structure(options, ComparisonFile)
-
-
-def _check_datasets(datasets: Options) -> None:
     for phase, dataset in datasets.items():
-        _check_dataset(f"datasets.{phase}", dataset, training=phase == "train")
+        if dataset["type"] == "DegradedImageDataset":
+            _check_dataset(f"datasets.{phase}", dataset, training=phase == "train")
 
 
 def _check_dataset(place: str, dataset: Options, *, training: bool) -> None:
@@ -93,24 +68,20 @@ def _check_levels(place: str, degradation: Options) -> None:
         raise OptionError(f"{place} needs either sigma (lowest and highest) or sigmas (a list to choose from).")
 
 
-def _check_mixture(options: Options) -> None:
-    """A mixture of degradations, a network of two levels and the model that trains it go together."""
+def check_mixture(options: Options) -> None:
+    """Check that a mixture of degradations, a network of two levels and the model that trains it go together.
+
+    Raises:
+        OptionError: as :func:`check_options`.
+    """
+    degradation = options["datasets"]["train"].get("degradation", {})
     together = {
         "model_type: PyramidModel": options["model_type"] == "PyramidModel",
         "network_g.type: VHeatPyramid": options["network_g"]["type"] == "VHeatPyramid",
-        "datasets.train.degradation.type: mixture": options["datasets"]["train"]["degradation"]["type"] == "mixture",
+        "datasets.train.degradation.type: mixture": degradation.get("type") == "mixture",
         "train.level_weight": "level_weight" in options["train"],
     }
     missing = [name for name, is_there in together.items() if not is_there]
     if missing and len(missing) < len(together):
         there = next(name for name, is_there in together.items() if is_there)
         raise OptionError(f"{there} needs {' and '.join(missing)} too.")
-
-
-def _check_quarters(place: str, side: int, network: Options) -> None:
-    """Each quarter of a crop is cut into the blocks of pixels that the network folds."""
-    from vheatir.nn import VHeatIR
-
-    downscale = network.get("downscale", inspect.signature(VHeatIR).parameters["downscale"].default)
-    if side % (2 * downscale) != 0:
-        raise OptionError(f"{place} is a multiple of {2 * downscale}, twice network_g.downscale, not {side}.")

@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from vheatir.research.pretrain.extrapolation import Source
 from vheatir.training.options.sections import (
     Channels,
     Count,
@@ -29,7 +28,16 @@ from vheatir.training.options.sections import (
     Whole,
 )
 
-__all__ = ["ComparisonFile", "Phases", "PretrainingFile", "TestFile", "TrainingFile"]
+__all__ = [
+    "AnyTrainingFile",
+    "ComparedTrain",
+    "DistParams",
+    "Paths",
+    "Phases",
+    "StartPaths",
+    "TestFile",
+    "TrainingFile",
+]
 
 
 # Datasets
@@ -115,14 +123,14 @@ class TestDatasets(Phases):
 # Other sections
 
 
-class PretrainingPaths(Section):
+class StartPaths(Section):
     """Files to begin with."""
 
     pretrain_network_g: Annotated[str | None, Meta(description="weights to begin with.")] = None
     resume_state: Annotated[str | None, Meta(description="training state, `*.state`, to go on from.")] = None
 
 
-class Paths(PretrainingPaths):
+class Paths(StartPaths):
     """Files to begin with."""
 
     strict_load_g: Annotated[
@@ -156,7 +164,10 @@ class ComparedTrain(Section):
         Share, Meta(description="decay of the averaged weights, which are validated and exported; 0 for none.")
     ] = 0.0
     warmup_iter: Annotated[
-        int, Meta(description="BasicSR's own warm-up, in steps, for its own schedules; -1 for none.")
+        int,
+        Meta(
+            description="steps in which the rate rises, for schedules without a warm-up of their own; -1 for none."
+        ),
     ] = -1
     precision: Annotated[
         Literal["fp32", "bf16", "auto"],
@@ -174,14 +185,6 @@ class Train(ComparedTrain):
         NotNegative | UnsetType,
         Meta(description="weight of the level estimator's loss; required for `PyramidModel`, and only there."),
     ] = UNSET
-
-
-class PretrainingVal(Section):
-    """Validation of a pretraining."""
-
-    val_freq: Annotated[Count, Meta(description="steps of training between validations.")]
-    save_img: Annotated[bool, Meta(description="save the images.")]
-    crop: Annotated[Count | None, Meta(description="side of the square in the middle; `~` for the whole image.")] = None
 
 
 class TestVal(Section):
@@ -220,17 +223,6 @@ class DistParams(Section):
 
     backend: Annotated[str, Meta(description="of torch.distributed.")] = "nccl"
     port: Annotated[Annotated[int, Meta(ge=1, le=65535)] | None, Meta(description="of the first process.")] = None
-
-
-class Pretrain(Section):
-    """Pretraining on photos alone: docs/pretraining.md."""
-
-    sources: Annotated[
-        list[Source],
-        Meta(min_length=1, description="from where hidden positions are predicted; several are averaged."),
-    ]
-    decoder_depth: Annotated[Whole, Meta(description="residual blocks between features and pixels.")]
-    visible_weight: Annotated[NotNegative, Meta(description="weight in the loss of the pixels that the network sees.")]
 
 
 # Files
@@ -272,52 +264,3 @@ class TrainingFile(AnyTrainingFile, kw_only=True):
     model_type: Annotated[Literal["RestorationModel", "PyramidModel"], Meta(description="what trains the network.")]
     path: Annotated[Paths, Meta(description="files to begin with.")]
     val: Annotated[Val | None, Meta(description="validation while training; `~` for none.")] = None
-
-
-class PretrainingFile(AnyTrainingFile, kw_only=True):
-    """A file of `python -m vheatir.research.pretrain`."""
-
-    model_type: Annotated[Literal["QBHeatModel"], Meta(description="what trains the network.")]
-    path: Annotated[PretrainingPaths, Meta(description="files to begin with.")]
-    pretrain: Annotated[Pretrain, Meta(description="what is pretrained.")]
-    val: Annotated[PretrainingVal | None, Meta(description="validation while training; `~` for none.")] = None
-
-
-# Comparisons: what is left out of ``common`` is filled in for every run, which is then checked as a training file
-
-
-class Task(Section):
-    """What to train on, and what to validate with."""
-
-    degradation: Annotated[dict[str, Any], Meta(description="as in `datasets.train` of a training file.")]
-    validate: Annotated[dict[str, Any], Meta(description="named degradations, as in `datasets.val`.")]
-
-
-class CommonDatasets(Section):
-    """Both without `name`, `degradation` and `seed`, which are filled in for every run."""
-
-    train: Annotated[dict[str, Any], Meta(description="as in a training file.")]
-    val: Annotated[dict[str, Any], Meta(description="as in a training file.")]
-
-
-class Common(Section):
-    """A training file without what differs between runs."""
-
-    model_type: Annotated[Literal["RestorationModel"], Meta(description="what trains the networks.")]
-    num_gpu: Annotated[Literal["auto"] | Whole, Meta(description="as in a training file.")]
-    datasets: Annotated[CommonDatasets, Meta(description="what to train on and to validate with.")]
-    network_g: Annotated[dict[str, Any], Meta(description="the network that entries change.")]
-    path: Annotated[Paths, Meta(description="files to begin with.")]
-    train: Annotated[ComparedTrain, Meta(description="as in a training file, with the schedule `WarmupCosine`.")]
-    dist_params: Annotated[DistParams | None, Meta(description="several processes on SLURM.")] = None
-
-
-class ComparisonFile(Section):
-    """A file of `python -m vheatir.research.race`."""
-
-    name: Annotated[str, Meta(description="of the comparison: letters, digits, hyphens and underscores.")]
-    common: Annotated[Common, Meta(description="a training file without what differs between runs.")]
-    entries: Annotated[dict[str, Any], Meta(description="named changes of `network_g`.")]
-    tasks: Annotated[dict[str, Task], Meta(description="named degradations.")]
-    seeds: Annotated[list[Whole], Meta(min_length=1, description="of weights and data; each makes a run.")]
-    validate_every: Annotated[Positive, Meta(description="seconds of training between validations.")]
