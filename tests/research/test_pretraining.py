@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from training_options import (
-    HAS_BASICSR,
     TINY_NETWORK,
     change_options,
     training_options,
@@ -25,15 +22,13 @@ from training_options import (
     write_photos,
 )
 
-from vheatir.nn import VHeatIR, network_arguments
-from vheatir.research.pretrain.network import QBHeat, to_top_left
-from vheatir.training.options import OptionError, check_options, check_pretraining_options, read_options
-
 import vheatir.research.pretrain.__main__
 import vheatir.train
-from vheatir.research.pretrain.model import center_crop, masked_psnr, pixel_weights
-from vheatir.training import registry  # noqa: F401
-from vheatir.training.basicsr import build_model
+from vheatir.nn import VHeatIR, network_arguments
+from vheatir.research.pretrain.model import QBHeatModel, center_crop, masked_psnr, pixel_weights
+from vheatir.research.pretrain.network import QBHeat, to_top_left
+from vheatir.research.pretrain.options import check_pretraining_options
+from vheatir.training.options import OptionError, check_options, read_options
 
 BACKBONE = network_arguments(TINY_NETWORK)
 
@@ -190,7 +185,7 @@ def batch() -> dict[str, Any]:
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_loss_is_the_weighted_mean(tmp_path: Path, accumulate: int) -> None:
     """Step 6 shows corner 2; a quarter of weight 3 and three of weight 1: divided by 6 quarters."""
-    model: Any = build_model(model_options(tmp_path, pretrain__visible_weight=3.0, train__accumulate=accumulate))
+    model: Any = QBHeatModel(model_options(tmp_path, pretrain__visible_weight=3.0, train__accumulate=accumulate))
     with torch.no_grad():
         error = (model.net_g(images(), torch.zeros(2), 2) - images()).square()
     model.feed_data(batch())
@@ -203,11 +198,11 @@ def test_loss_is_the_weighted_mean(tmp_path: Path, accumulate: int) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of photos to train in, the current one."""
     write_photos(tmp_path / "photos", ("camera", "coffee"), side=40)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 def main(module: Any, *arguments: str) -> int:
@@ -301,7 +296,7 @@ def test_starting_from_a_backbone_alone(tmp_path: Path) -> None:
     """Network and average begin with one and the same random head."""
     backbone = VHeatIR(**BACKBONE).state_dict()
     torch.save({"params": backbone}, tmp_path / "plain.pth")
-    model: Any = build_model(model_options(tmp_path, path__pretrain_network_g=str(tmp_path / "plain.pth")))
+    model: Any = QBHeatModel(model_options(tmp_path, path__pretrain_network_g=str(tmp_path / "plain.pth")))
     averaged = model.net_g_ema.state_dict()
     for name, tensor in model.net_g.state_dict().items():
         assert torch.equal(averaged[name], tensor)
@@ -310,10 +305,10 @@ def test_starting_from_a_backbone_alone(tmp_path: Path) -> None:
 
 
 def test_a_head_of_another_kind_is_named(tmp_path: Path) -> None:
-    build_model(model_options(tmp_path)).save(0, 1)
+    QBHeatModel(model_options(tmp_path)).save(1)
     path = str(tmp_path / "models" / "net_g_1.pth")
     with pytest.raises(ValueError, match=r"net_g_1\.pth was pretrained with another decoder_depth: change one of them"):
-        build_model(model_options(tmp_path, path__pretrain_network_g=path, pretrain__decoder_depth=2))
+        QBHeatModel(model_options(tmp_path, path__pretrain_network_g=path, pretrain__decoder_depth=2))
 
 
 # Options

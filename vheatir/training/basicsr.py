@@ -14,7 +14,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-__all__ = ["Kind", "advice", "find_class"]
+__all__ = ["Kind", "advice", "find_class", "import_module"]
 
 #: what option files name under ``type``
 Kind = Literal["network", "dataset", "loss", "metric"]
@@ -31,10 +31,19 @@ def find_class(kind: Kind, name: str) -> Any:
     """BasicSR's class or function of this name, imported now; None if it has none or is not installed."""
     if not _is_installed():
         return None
-    _make_importable()
     package, registry = _HOMES[kind]
-    importlib.import_module(package)
-    return dict(getattr(importlib.import_module("basicsr.utils.registry"), registry)).get(name)
+    import_module(package)
+    return dict(getattr(import_module("basicsr.utils.registry"), registry)).get(name)
+
+
+def import_module(name: str) -> Any:
+    """A module of BasicSR's, or the package itself, put right before.
+
+    Raises:
+        ImportError: if BasicSR is not installed.
+    """
+    _make_importable()
+    return importlib.import_module(name)
 
 
 def advice() -> str:
