@@ -11,7 +11,7 @@ import pytest
 import yaml
 from training_options import training_options, write_options, write_photos
 
-from vheatir.training.options import OptionError, read_options
+from vheatir.training.options import OptionError, read_options, whole_text
 
 OPTIONS = Path(__file__).parents[2] / "options"
 

@@ -33,7 +33,8 @@ def find_class(kind: Kind, name: str) -> Any:
         return None
     package, registry = _HOMES[kind]
     import_module(package)
-    return dict(getattr(import_module("basicsr.utils.registry"), registry)).get(name)
+    known = dict(iter(getattr(import_module("basicsr.utils.registry"), registry)))
+    return known.get(name) or known.get(f"{name}_basicsr")  # its suffix for names that other packages have, too
 
 
 def import_module(name: str) -> Any:
@@ -67,7 +68,7 @@ def _make_importable() -> None:
 
     mend_torchvision()
     name = "torchvision.transforms.functional_tensor"
-    if importlib.util.find_spec(name) is None:
+    if name not in sys.modules and importlib.util.find_spec(name) is None:
         module = types.ModuleType(name)
         functional = importlib.import_module("torchvision.transforms.functional")
         module.rgb_to_grayscale = functional.rgb_to_grayscale  # type: ignore[attr-defined]
