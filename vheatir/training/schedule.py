@@ -133,7 +133,7 @@ class WarmupCosine:
 
 
 class MultiStepRestartLR(LRScheduler):
-    """Steps down: the base rate, times the weight of the latest restart, times ``gamma`` for each milestone since.
+    """Steps: the base rate times the latest restart's weight, times `gamma` for each milestone since.
 
     Args:
         optimizer: its learning rates at this moment are the base rates.

@@ -165,9 +165,7 @@ class ComparedTrain(Section):
     ] = 0.0
     warmup_iter: Annotated[
         int,
-        Meta(
-            description="steps in which the rate rises, for schedules without a warm-up of their own; -1 for none."
-        ),
+        Meta(description="steps in which the rate rises, for schedules without a warm-up of their own; -1 for none."),
     ] = -1
     precision: Annotated[
         Literal["fp32", "bf16", "auto"],

@@ -170,8 +170,8 @@ _STEPS = arguments(
         "restart_weights": list[NotNegative],
     },
 )
-MultiStepLR = section("MultiStepLR", {}, _STEPS)
-MultiStepRestartLROptions = section("MultiStepRestartLR", {}, _STEPS)
+MultiStepLR = section("MultiStepLR", {}, _STEPS, MultiStepRestartLR)
+MultiStepRestartLROptions = section("MultiStepRestartLR", {}, _STEPS, MultiStepRestartLR)
 CosineAnnealingRestartLROptions = section(
     "CosineAnnealingRestartLR",
     {},
@@ -184,11 +184,14 @@ CosineAnnealingRestartLROptions = section(
             "eta_min": NotNegative,
         },
     ),
+    CosineAnnealingRestartLR,
 )
-L1LossOptions = section("L1Loss", {}, arguments(L1Loss))
-MSELossOptions = section("MSELoss", {}, arguments(MSELoss))
-CharbonnierLossOptions = section("CharbonnierLoss", {}, arguments(CharbonnierLoss, ranges={"eps": Positive}))
-PSNRLossOptions = section("PSNRLoss", {}, arguments(PSNRLoss, ranges={"eps": Positive}))
+L1LossOptions = section("L1Loss", {}, arguments(L1Loss), L1Loss)
+MSELossOptions = section("MSELoss", {}, arguments(MSELoss), MSELoss)
+CharbonnierLossOptions = section(
+    "CharbonnierLoss", {}, arguments(CharbonnierLoss, ranges={"eps": Positive}), CharbonnierLoss
+)
+PSNRLossOptions = section("PSNRLoss", {}, arguments(PSNRLoss, ranges={"eps": Positive}), PSNRLoss)
 
 
 class CalculatePsnr(Section, tag_field="type", tag="calculate_psnr"):
