@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import importlib
 import sys
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from vheatir.training.command import Command, complete_options, options_at_fault, read_command
+from vheatir.training.command import Command, add_arguments, checked_command, complete_options, options_at_fault
 from vheatir.training.experiment import begin_experiment, logging_to_folder
 from vheatir.training.loop import MODELS
 from vheatir.training.options import OptionError, check_options
@@ -23,8 +24,11 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Test as a command line says, in the current folder: ``results/<name>``. Returns the exit code."""
+    parser = ArgumentParser(description="Score weights on test sets from an option file.")
+    add_arguments(parser)
+    arguments = parser.parse_args(argv)
     try:
-        _test(read_command(argv, partial(check_options, is_train=False)))
+        _test(checked_command(arguments, partial(check_options, is_train=False)))
     except (OptionError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

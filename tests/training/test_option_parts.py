@@ -166,7 +166,7 @@ def test_a_training_from_parts_keeps_the_whole_file(folder: Path, monkeypatch: p
     saved = experiment / "file.yml"
     assert read_options(saved) == read_options(path)
     assert "_base_" not in saved.read_text()
-    assert f"# {' '.join(second)}\n" in saved.read_text()
+    assert f"# program {' '.join(second)}\n" in saved.read_text()
 
     checkpoint = str(experiment / "models" / "net_g_8.pth")
     for number, file in enumerate((path, saved)):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import importlib.util
 import random
-import sys
-from argparse import SUPPRESS, ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from argparse import SUPPRESS, ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 from vheatir.training.options import OptionError, force_options, read_options
 
-__all__ = ["Command", "complete_options", "options_at_fault", "read_command"]
+__all__ = ["Command", "add_arguments", "checked_command", "complete_options", "options_at_fault"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Command:
         launcher: who started this process, if it is one of several.
         auto_resume: go on from the newest training state.
         debug: validate, log and save often.
-        arguments: all of them, as they were given.
     """
 
     file: Path
@@ -36,35 +34,34 @@ class Command:
     launcher: str
     auto_resume: bool
     debug: bool
-    arguments: Sequence[str]
 
 
-def read_command(argv: Sequence[str] | None, check: Callable[[Mapping[str, Any]], None]) -> Command:
-    """Read a command line and the option file that it names.
-
-    Args:
-        argv: arguments without the program's name; None for those of this process.
-        check: raises an OptionError for options that cannot be used.
-
-    Raises:
-        OptionError: naming what is not installed, or the key that is wrong.
-        SystemExit: if the arguments are wrong; the usage is printed.
-    """
-    parser = ArgumentParser(description="What options mean: docs/options.md.")
-    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file, YAML")
-    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest training state")
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of a training or a test."""
+    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file: docs/options.md")
+    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest training state, if any")
     parser.add_argument("--force_yml", nargs="+", default=[], metavar="KEY=VALUE", help="such as train:ema_decay=0.99")
     parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none", help="pytorch for torchrun")
     parser.add_argument("--debug", action="store_true", help="validate, log and save often")
     parser.add_argument("--local_rank", help=SUPPRESS)  # torch.distributed.launch says it; torchrun does not
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    read = parser.parse_args(arguments)
+
+
+def checked_command(arguments: Namespace, check: Callable[[Mapping[str, Any]], None]) -> Command:
+    """Read the option file that arguments name, as :func:`add_arguments` has them, and change it as they say.
+
+    Args:
+        arguments: of the command line.
+        check: raises an OptionError for options that cannot be used.
+
+    Raises:
+        OptionError: naming what is not installed, or the key that is wrong.
+    """
     _check_installed()
-    options = force_options(read_options(read.opt), read.force_yml)
+    options = force_options(read_options(arguments.opt), arguments.force_yml)
     check(options)
     _check_devices(options["num_gpu"])
     _check_channels(options)
-    return Command(read.opt, options, read.launcher, read.auto_resume, read.debug, arguments)
+    return Command(arguments.opt, options, arguments.launcher, arguments.auto_resume, arguments.debug)
 
 
 def complete_options(command: Command, root: Path, *, is_train: bool) -> dict[str, Any]:

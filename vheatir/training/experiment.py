@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,8 +29,8 @@ def begin_experiment(folder: Path, *names: str) -> None:
 
 
 def keep_options(command: Command, folder: Path) -> None:
-    """Keep the option file and the arguments in the experiment's folder: whole, so that it stays true without parts."""
-    head = f"# Begun on {time.ctime()} with the arguments:\n# {' '.join(command.arguments)}\n\n"
+    """Keep the option file, and the command, in the folder: whole, so that it stays true without parts."""
+    head = f"# Begun on {time.ctime()} by:\n# {' '.join(sys.argv)}\n\n"
     (folder / command.file.name).write_text(head + whole_text(command.file), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import importlib
 import logging
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,12 +19,12 @@ from typing import Any, Final
 
 from vheatir.system.allocator import keep_freed_memory
 from vheatir.system.interrupt import StopRequest, stop_on_signals
-from vheatir.training.command import Command, complete_options, options_at_fault, read_command
+from vheatir.training.command import Command, add_arguments, checked_command, complete_options, options_at_fault
 from vheatir.training.experiment import ProgressLog, begin_experiment, keep_options, logging_to_folder, tensorboard
 from vheatir.training.options import OptionError, check_options
 from vheatir.training.resuming import Found, changes_kept, newest_state, read_state
 
-__all__ = ["MODELS", "Training", "main", "prepared", "step", "validated"]
+__all__ = ["MODELS", "Training", "main", "prepared", "run_command", "step", "validated"]
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,15 @@ class Training:
     iteration: int
 
 
-def main(
-    argv: Sequence[str] | None = None,
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as a command line says: its arguments, or those of this process. Returns the exit code."""
+    parser = ArgumentParser(description="Train a network from an option file.")
+    add_arguments(parser)
+    return run_command(parser.parse_args(argv))
+
+
+def run_command(
+    arguments: Namespace,
     *,
     check: Callable[[Mapping[str, Any]], None] = check_options,
     models: Mapping[str, str] = MODELS,
@@ -59,7 +67,7 @@ def main(
     stop at once instead: they would have to agree on the step.
 
     Args:
-        argv: arguments without the program's name; None for those of this process.
+        arguments: as :func:`vheatir.training.command.add_arguments` has them.
         check: raises an OptionError for a wrong option file.
         models: in which module the class of each ``model_type`` is.
 
@@ -67,7 +75,7 @@ def main(
         The exit code: 0; 2 for what cannot be trained; 128 and the number of the signal that ended it.
     """
     try:
-        command = read_command(argv, check)
+        command = checked_command(arguments, check)
         keep_freed_memory()
         with prepared(command, Path.cwd(), models) as run:
             with nullcontext(StopRequest()) if run.opt["dist"] else stop_on_signals() as stop:

@@ -11,17 +11,23 @@ The loop, its logs, checkpoints and flags are those of ``vheatir.train``.
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vheatir.training import loop
+from vheatir.training.command import add_arguments
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Pretrain as a command line says: as :func:`vheatir.training.loop.main`."""
-    return loop.main(argv, check=_check, models={"QBHeatModel": "vheatir.research.pretrain.model"})
+    """Pretrain as a command line says: its arguments, or those of this process. Returns the exit code."""
+    parser = ArgumentParser(description="Pretrain a network from an option file.")
+    add_arguments(parser)
+    return loop.run_command(
+        parser.parse_args(argv), check=_check, models={"QBHeatModel": "vheatir.research.pretrain.model"}
+    )
 
 
 def _check(options: Mapping[str, Any]) -> None:

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from vheatir.training.command import Command, read_command
-from vheatir.training.options import OptionError, check_options
+from vheatir.training.command import Command
+from vheatir.training.options import OptionError, check_options, read_options
 
 __all__ = ["main"]
 
@@ -32,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.core is not None and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {arguments.core})
     try:
-        command = read_command(["-opt", str(arguments.options), "--auto_resume"], check_options)
+        options = read_options(arguments.options)
+        check_options(options)
+        command = Command(arguments.options, options, launcher="none", auto_resume=True, debug=False)
         race(command, Path.cwd(), arguments.curve, every=arguments.every)
     except (OptionError, OSError) as error:
         sys.stderr.write(f"{error}\n")
