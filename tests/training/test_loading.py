@@ -59,9 +59,9 @@ def test_slurms_variables_become_torchs(monkeypatch: pytest.MonkeyPatch, section
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", calls.append)
-    monkeypatch.setattr(distributed.mp, "set_start_method", calls.append)
-    monkeypatch.setattr(distributed.mp, "get_start_method", lambda **_: None)
-    monkeypatch.setattr(distributed.dist, "init_process_group", lambda backend: calls.append(backend))
+    monkeypatch.setattr(torch.multiprocessing, "set_start_method", calls.append)
+    monkeypatch.setattr(torch.multiprocessing, "get_start_method", lambda **_: None)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend: calls.append(backend))
 
     def scontrol(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         assert command == ["scontrol", "show", "hostnames", "gpu[3-4]"]

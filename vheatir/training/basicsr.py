@@ -51,7 +51,8 @@ def advice() -> str:
     """How to install BasicSR on this Python, in a sentence; nothing where it is installed."""
     if _is_installed():
         return ""
-    if sys.version_info[:2] < (3, 13):
+    version = sys.version_info  # by a name of its own: a type checker reads the other as the Python that it checks for
+    if version < (3, 13):
         return "BasicSR's classes can be used after pip install 'vheatir[basicsr]'."
     return (
         "BasicSR's classes can be used after python3.12 -m pip wheel --no-deps basicsr, "
