@@ -24,7 +24,7 @@ from skimage.data import camera
 import vheatir
 
 WEIGHTS = ("denoise-color", "denoise-gray", "jpeg-color", "jpeg-gray")
-BASE_DEPENDENCIES = {"torch", "numpy", "opencv-python", "pillow", "safetensors", "tqdm"}
+BASE_DEPENDENCIES = {"torch", "numpy", "opencv-python", "pillow", "psutil", "safetensors", "tqdm"}
 
 
 def run(command: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
