@@ -26,9 +26,13 @@ def build(kind: basicsr.Kind, options: Mapping[str, Any]) -> Any:
     """Make a network or a loss from its section of an option file.
 
     Raises:
-        OptionError: if there is no such class.
+        OptionError: if there is no such class, or it has no such arguments.
     """
-    return _find(kind, str(options["type"]))(**{key: value for key, value in options.items() if key != "type"})
+    found = _find(kind, str(options["type"]))
+    try:
+        return found(**{key: value for key, value in options.items() if key != "type"})
+    except TypeError as error:  # BasicSR's classes check their arguments no sooner
+        raise OptionError(f"{options['type']} cannot be made from its section of the option file: {error}.") from error
 
 
 def build_dataset(options: Mapping[str, Any]) -> Any:
