@@ -208,7 +208,7 @@ def test_a_file_of_its_classes_trains_and_resumes(tmp_path: Path, monkeypatch: p
 
 @needs_basicsr
 def test_wrong_arguments_of_its_classes_are_one_sentence() -> None:
-    with pytest.raises(OptionError, match="EDSR cannot be made from its section of the option file: .*num_blocks"):
+    with pytest.raises(OptionError, match=r"EDSR cannot be made from its section of the option file: .*num_blocks"):
         build("network", {"type": "EDSR", "num_in_ch": 1, "num_out_ch": 1, "num_blocks": 3})
 
 
