@@ -39,7 +39,7 @@ ENVIRONMENT = Environment("A processor", "cpu", 1, "2.13.0", "3.12.3", "0.1.0", 
 # ends the process as a power cut would, right behind the training state of step 2
 POWER_CUT = """
 import os, sys
-from vheatir.research.race import race
+from vheatir.research.race import training
 from vheatir.training.restoration_model import RestorationModel
 
 save = RestorationModel.save_training_state
@@ -50,7 +50,7 @@ def save_and_die(model, current_iter):
         os._exit(9)
 
 RestorationModel.save_training_state = save_and_die
-race.main()
+training.main()
 """
 
 
