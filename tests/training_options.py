@@ -119,9 +119,9 @@ def change_options(options: dict[str, Any], changes: Mapping[str, Any]) -> dict[
     return options
 
 
-def model_options(root: Path, *, is_train: bool = True, **changes: Any) -> dict[str, Any]:
+def model_options(root: Path, **changes: Any) -> dict[str, Any]:
     """The same as a model gets them, with the folders below ``root``."""
-    options = training_options(**changes) | {"is_train": is_train, "dist": False, "rank": 0, "world_size": 1}
+    options = training_options(**changes) | {"dist": False, "rank": 0, "world_size": 1}
     for folder in ("models", "training_states", "visualization"):
         options["path"][folder] = str(root / folder)
         (root / folder).mkdir(exist_ok=True)

@@ -22,13 +22,11 @@ from training_options import (
     write_photos,
 )
 
-import vheatir.research.pretrain.__main__
-import vheatir.train
+from vheatir.cli.main import main
 from vheatir.nn import VHeatIR, network_arguments
 from vheatir.research.pretrain.model import QBHeatModel, center_crop, masked_psnr, pixel_weights
 from vheatir.research.pretrain.network import QBHeat, to_top_left
-from vheatir.research.pretrain.options import check_pretraining_options
-from vheatir.training.options import OptionError, check_options, read_options
+from vheatir.training.options import OptionError, check_options, check_pretraining_options, read_options
 
 BACKBONE = network_arguments(TINY_NETWORK)
 
@@ -170,7 +168,7 @@ def test_crops() -> None:
 
 
 def model_options(root: Path, **changes: Any) -> dict[str, Any]:
-    options = pretraining_options(**changes) | {"is_train": True, "dist": False, "rank": 0, "world_size": 1}
+    options = pretraining_options(**changes) | {"dist": False, "rank": 0, "world_size": 1}
     for folder in ("models", "training_states", "visualization"):
         options["path"][folder] = str(root / folder)
         (root / folder).mkdir(exist_ok=True)
@@ -205,14 +203,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def main(module: Any, *arguments: str) -> int:
-    """Run a command line in this process."""
-    code: int = module.main(arguments)
-    return code
-
-
 def pretrain(*arguments: str) -> int:
-    return main(vheatir.research.pretrain.__main__, *arguments)
+    return main(["pretrain", *arguments])
 
 
 def load(path: Path) -> Any:
@@ -270,7 +262,7 @@ def test_from_photos_to_fine_tuning(folder: Path) -> None:
         train__optim_g__lr=0.0,
         val__val_freq=2,
     )
-    assert main(vheatir.train, "-opt", str(write_options(folder / "tune.yml", options))) == 0
+    assert main(["train", "-opt", str(write_options(folder / "tune.yml", options))]) == 0
     tuned = load(folder / "experiments" / "tuned" / "models" / "net_g_latest.pth")
     assert all(torch.equal(tuned["params"][name], tensor) for name, tensor in checkpoint["params"].items())
 
@@ -380,4 +372,4 @@ def test_wrong_options_end_in_one_sentence(folder: Path, capsys: pytest.CaptureF
     ):
         path = str(write_options(folder / "o.yml", pretraining_options(**change)))
         assert pretrain("-opt", path) == 2
-        assert capsys.readouterr().err.splitlines()[-1] == message
+        assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"

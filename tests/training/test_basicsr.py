@@ -18,7 +18,8 @@ import torch
 from skimage import data
 from training_options import needs_basicsr, training_options, write_image, write_options, write_photos
 
-from vheatir.training import basicsr, loop
+from vheatir.cli.main import main
+from vheatir.training import basicsr
 from vheatir.training.losses import CharbonnierLoss, L1Loss, MSELoss
 from vheatir.training.options import OptionError, check_options
 from vheatir.training.registry import build, find_metric
@@ -68,21 +69,16 @@ def run(code: str, folder: Path, repository: Path, *arguments: str) -> subproces
 # Without it
 
 
-def test_training_and_testing_do_without_it(tmp_path: Path, repository: Path) -> None:
-    """From a plain option file: steps, validation, checkpoints, going on, and scores."""
+def test_training_does_without_it(tmp_path: Path, repository: Path) -> None:
+    """From a plain option file: steps, validation, checkpoints, and going on."""
     write_photos(tmp_path / "photos", ("camera", "coffee"), side=40)
     options = training_options(val__save_img=True)
     options["val"]["metrics"]["ssim"] = {"type": "calculate_ssim", "crop_border": 2, "test_y_channel": False}
     write_options(tmp_path / "train.yml", options)
-    scoring = training_options(path__pretrain_network_g="experiments/tiny/models/net_g_8.pth")
-    scoring |= {"datasets": {"test": scoring["datasets"]["val"]}, "val": options["val"] | {"suffix": "scored"}}
-    del scoring["train"], scoring["logger"], scoring["val"]["val_freq"]
-    write_options(tmp_path / "test.yml", scoring)
     code = """
-    import vheatir.test, vheatir.train
+    import vheatir.train
     assert vheatir.train.main(["-opt", "train.yml", "--force_yml", "train:total_iter=4"]) == 0
     assert vheatir.train.main(["-opt", "train.yml", "--auto_resume"]) == 0
-    assert vheatir.test.main(["-opt", "test.yml"]) == 0
     """
     done = run(HIDDEN + textwrap.dedent(code), tmp_path, repository)
     assert done.returncode == 0, done.stderr
@@ -93,9 +89,7 @@ def test_training_and_testing_do_without_it(tmp_path: Path, repository: Path) ->
         "coffee_8.png",
     }
     assert "iter:       8" in done.stderr
-    assert done.stderr.count("# ssim: ") == 3
-    pictures = tmp_path / "results" / "tiny" / "visualization" / "validation"
-    assert {path.name for path in pictures.iterdir()} == {"camera_scored.png", "coffee_scored.png"}
+    assert done.stderr.count("# ssim: ") == 2
 
 
 @pytest.mark.parametrize(
@@ -109,18 +103,18 @@ def test_how_to_get_it_is_said_for_this_python(
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "basicsr" else find(name))
     monkeypatch.setattr(basicsr, "sys", SimpleNamespace(version_info=version))
     with pytest.raises(OptionError) as caught:
-        check_options(training_options(network_g={"type": "EDSR", "num_in_ch": 1}))
+        check_options(training_options(network_g={"type": "EDSR", "num_in_ch": 1}), is_train=True)
     assert str(caught.value).startswith("Unknown type EDSR in the section network_g: known are VHeatIR, VHeatPyramid. ")
     assert message in str(caught.value)
     with pytest.raises(OptionError) as caught:  # what it could not help with
-        check_options(training_options(train__scheduler={"type": "LinearLR"}))
+        check_options(training_options(train__scheduler={"type": "LinearLR"}), is_train=True)
     assert "BasicSR" not in str(caught.value)
 
 
 def test_package_and_training_do_not_import_it(repository: Path) -> None:
     code = """
     import sys
-    import vheatir, vheatir.cli.restore, vheatir.inference.restorer
+    import vheatir, vheatir.cli.main, vheatir.cli.restore, vheatir.inference.restorer
     wanted = {"basicsr", "torchvision", "skimage", "scipy"}
     print(*sorted(wanted & {name.split(".")[0] for name in sys.modules}))
     import vheatir.train, vheatir.training.loading, vheatir.training.pyramid_model
@@ -194,9 +188,9 @@ def test_a_file_of_its_classes_trains_and_resumes(tmp_path: Path, monkeypatch: p
         val__metrics={"niqe": {"type": "calculate_niqe", "crop_border": 0, "better": "lower"}},
     )
     file = str(write_options(tmp_path / "o.yml", options))
-    assert loop.main(["-opt", file, "--force_yml", "name=whole"]) == 0
-    assert loop.main(["-opt", file, "--force_yml", "train:total_iter=3"]) == 0
-    assert loop.main(["-opt", file, "--auto_resume"]) == 0
+    assert main(["train", "-opt", file, "--force_yml", "name=whole"]) == 0
+    assert main(["train", "-opt", file, "--force_yml", "train:total_iter=3"]) == 0
+    assert main(["train", "-opt", file, "--auto_resume"]) == 0
     whole, halves = (
         torch.load(tmp_path / "experiments" / name / "models" / "net_g_6.pth", weights_only=True)["params_ema"]
         for name in ("whole", "tiny")
@@ -204,6 +198,15 @@ def test_a_file_of_its_classes_trains_and_resumes(tmp_path: Path, monkeypatch: p
     assert all(torch.equal(halves[name], tensor) for name, tensor in whole.items())
     logs = "".join(path.read_text() for path in (tmp_path / "experiments" / "tiny").glob("*.log"))
     assert re.search(r"# niqe: [0-9.]+\tBest: [0-9.]+ @ 3 iter", logs)
+
+
+@needs_basicsr
+def test_its_classes_are_not_scored() -> None:
+    options = training_options(path__pretrain_network_g="weights.pth", val={"save_img": False})
+    options |= {"datasets": {"test": options["datasets"]["val"]}, "network_g": {"type": "EDSR"}}
+    del options["train"], options["logger"]
+    with pytest.raises(OptionError, match="EDSR is BasicSR's and cannot be scored: known are VHeatIR, "):
+        check_options(options, is_train=False)
 
 
 @needs_basicsr

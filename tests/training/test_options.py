@@ -10,8 +10,7 @@ import yaml
 from training_options import change_options, mixture_options, training_options, write_options
 
 from vheatir.nn import CONFIGS, VHeatIR, VHeatPyramid
-from vheatir.research.pretrain.options import check_pretraining_options
-from vheatir.training.options import OptionError, check_options, force_options, read_options
+from vheatir.training.options import OptionError, check_options, check_pretraining_options, force_options, read_options
 
 OPTIONS = Path(__file__).parents[2] / "options"
 OPTION_FILES = sorted(path for folder in ("train", "test") for path in (OPTIONS / folder).rglob("*.yml"))
@@ -25,7 +24,7 @@ def jpeg_options() -> dict[str, Any]:
 
 
 def scoring_options() -> dict[str, Any]:
-    """A file for ``vheatir.test``."""
+    """A file for ``vheatir test``."""
     options = training_options(path__pretrain_network_g="weights.pth", val={"save_img": False, "suffix": None})
     del options["train"], options["logger"]
     options["datasets"] = {"test_1": options["datasets"]["val"]}
@@ -65,9 +64,9 @@ def test_option_files(path: Path) -> None:
             VHeatPyramid(**network)
         return
     with torch.device("meta"):
-        made = VHeatIR(**network).hyper_parameters
+        made = VHeatIR(**network).config
     channels = 3 if "color" in path.stem else 1
-    assert made["in_chans"] == channels
+    assert made.in_chans == channels
     assert {dataset["in_chans"] for dataset in options["datasets"].values()} == {channels}
     kind = {dataset["degradation"]["type"] for dataset in options["datasets"].values()}
     if "jpeg" in path.stem:
@@ -244,8 +243,7 @@ def test_phases() -> None:
     check_options(options, is_train=True)
 
 
-def test_scoring_needs_weights_and_a_suffix() -> None:
-    """Without weights the identity would be scored; without the key suffix BasicSR fails at the first image."""
+def test_scoring_needs_weights() -> None:
     options = scoring_options()
     options["path"]["pretrain_network_g"] = None
     fails(
@@ -253,9 +251,6 @@ def test_scoring_needs_weights_and_a_suffix() -> None:
         "Missing key pretrain_network_g in the section path: it names the weights to score.",
         is_train=False,
     )
-    options = scoring_options()
-    del options["val"]["suffix"]
-    fails(options, "Missing key suffix in the section val.", is_train=False)
 
 
 # Values

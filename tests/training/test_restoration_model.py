@@ -20,12 +20,11 @@ from vheatir.training.restoration_model import RestorationModel
 from vheatir.weights.file import save_weights
 
 
-def make_model(root: Path, *, is_train: bool = True, **changes: Any) -> Any:
+def make_model(root: Path, **changes: Any) -> Any:
     torch.manual_seed(0)
-    model = RestorationModel(model_options(root, is_train=is_train, **changes))
-    if is_train:
-        wake_up(model.net_g)
-        model.model_ema(0)
+    model = RestorationModel(model_options(root, **changes))
+    wake_up(model.net_g)
+    model.model_ema(0)
     return model
 
 
@@ -259,19 +258,6 @@ def trained_model(tmp_path: Path, **changes: Any) -> Any:
     return model
 
 
-@pytest.mark.parametrize(("chosen", "network"), [({}, "net_g_ema"), ({"path__param_key_g": "params"}, "net_g")])
-def test_testing_scores_the_averaged_weights(tmp_path: Path, chosen: dict[str, str], network: str) -> None:
-    """Unless told otherwise (BasicSR's test takes params, what training never validated)."""
-    trained = trained_model(tmp_path)
-    path = str(tmp_path / "models" / "net_g_1.pth")
-    tested = make_model(tmp_path, is_train=False, path__pretrain_network_g=path, **chosen)
-    expected = weights(getattr(trained, network))
-    other = weights(trained.net_g if network == "net_g_ema" else trained.net_g_ema)
-    found = tested.net_g.state_dict()
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-    assert any(not torch.equal(found[name], tensor) for name, tensor in other.items())
-
-
 def test_training_starts_from_both_kinds_of_weights(tmp_path: Path) -> None:
     trained = trained_model(tmp_path)
     model = RestorationModel(model_options(tmp_path, path__pretrain_network_g=str(tmp_path / "models" / "net_g_1.pth")))
@@ -285,11 +271,10 @@ def test_safetensors_weights(tmp_path: Path) -> None:
     wake_up(net)
     path = tmp_path / "weights.safetensors"
     save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
-    for is_train in (True, False):
-        model = RestorationModel(model_options(tmp_path, is_train=is_train, path__pretrain_network_g=str(path)))
-        for name, tensor in model.net_g.state_dict().items():
-            assert tensor.dtype == torch.float32
-            assert torch.equal(tensor, net.state_dict()[name].half().float())
+    model = RestorationModel(model_options(tmp_path, path__pretrain_network_g=str(path)))
+    for name, tensor in model.net_g.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, net.state_dict()[name].half().float())
 
 
 def test_a_color_model_starts_from_a_gray_one(tmp_path: Path) -> None:

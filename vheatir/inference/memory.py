@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from vheatir.inference.tiling import GRID
-from vheatir.nn import VHeatPyramid
+from vheatir.nn import VHeatIR, VHeatPyramid
 
 __all__ = ["free_bytes", "is_out_of_memory", "largest_tile"]
 
@@ -38,7 +38,7 @@ def largest_tile(network: nn.Module, device: torch.device, *, images: int = 1) -
     """Return the side of the largest square tile, a multiple of 8, expected to fit into the memory that is free.
 
     Args:
-        network: a network with ``hyper_parameters`` as :class:`vheatir.VHeatIR` has them, or any other.
+        network: one of ours, or any other.
         device: where it computes.
         images: images in a batch.
     """
@@ -54,14 +54,12 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _bytes_per_pixel(network: nn.Module) -> float:
-    parameters = getattr(network, "hyper_parameters", {})
+    features: float = _FEATURES_OF_OTHER_NETWORKS
     if isinstance(network, VHeatPyramid):
-        features = sum(width / 4.0 ** (scale + 1) for scale, width in enumerate(network.widths))
-        return _BYTES_PER_FEATURE * features
-    width, scale = parameters.get("embed_dim"), parameters.get("downscale")
-    if not isinstance(width, int) or not isinstance(scale, int):
-        return _BYTES_PER_FEATURE * _FEATURES_OF_OTHER_NETWORKS
-    return _BYTES_PER_FEATURE * width / scale**2
+        features = sum(width / 4.0 ** (scale + 1) for scale, width in enumerate(network.config.widths))
+    elif isinstance(network, VHeatIR):
+        features = network.config.embed_dim / network.config.downscale**2
+    return _BYTES_PER_FEATURE * features
 
 
 def _group_bytes() -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vheatir.nn.ops.dct import dct_basis
+from vheatir.nn.heat import dct_basis
 
 __all__ = ["block_dct", "full_scale", "overlapping_blocks", "unclipped"]
 

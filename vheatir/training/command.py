@@ -1,11 +1,11 @@
-"""The command line of trainings and tests, whose flags are BasicSR's, and the options that follow from it."""
+"""The command line of a training, and the options that follow from it."""
 
 from __future__ import annotations
 
 import copy
 import importlib.util
 import random
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Any
 
 from vheatir.training.options import OptionError, force_options, read_options
 
-__all__ = ["Command", "add_arguments", "checked_command", "complete_options", "options_at_fault"]
+__all__ = ["Command", "checked_command", "complete_options", "options_at_fault"]
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,8 @@ class Command:
     debug: bool
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of a training or a test."""
-    parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help="option file: docs/options.md")
-    parser.add_argument("--auto_resume", action="store_true", help="go on from the newest training state, if any")
-    parser.add_argument("--force_yml", nargs="+", default=[], metavar="KEY=VALUE", help="such as train:ema_decay=0.99")
-    parser.add_argument("--launcher", choices=("none", "pytorch", "slurm"), default="none", help="pytorch for torchrun")
-    parser.add_argument("--debug", action="store_true", help="validate, log and save often")
-    parser.add_argument("--local_rank", help=SUPPRESS)  # torch.distributed.launch says it; torchrun does not
-
-
 def checked_command(arguments: Namespace, check: Callable[[Mapping[str, Any]], None]) -> Command:
-    """Read the option file that arguments name, as :func:`add_arguments` has them, and change it as they say.
+    """Read the option file that arguments name, as ``vheatir train`` has them, and change it as they say.
 
     Args:
         arguments: of the command line.
@@ -64,15 +54,14 @@ def checked_command(arguments: Namespace, check: Callable[[Mapping[str, Any]], N
     return Command(arguments.opt, options, arguments.launcher, arguments.auto_resume, arguments.debug)
 
 
-def complete_options(command: Command, root: Path, *, is_train: bool) -> dict[str, Any]:
+def complete_options(command: Command, root: Path) -> dict[str, Any]:
     """The options, and under their usual names what follows from the machine, the command and the folder.
 
     Joins the processes that train together, and seeds all random generators.
 
     Args:
         command: the command line.
-        root: where ``experiments`` or ``results`` are.
-        is_train: whether it is a training.
+        root: where ``experiments`` is.
     """
     import torch
 
@@ -85,7 +74,7 @@ def complete_options(command: Command, root: Path, *, is_train: bool) -> dict[st
     if opt.get("manual_seed") is None:
         opt["manual_seed"] = random.randint(1, 10000)
     _seed_generators(opt["manual_seed"] + opt["rank"])
-    opt |= {"is_train": is_train, "auto_resume": command.auto_resume, "root_path": str(root)}
+    opt |= {"auto_resume": command.auto_resume, "root_path": str(root)}
     if opt["num_gpu"] == "auto":
         opt["num_gpu"] = torch.cuda.device_count()
     if command.debug:
@@ -94,10 +83,9 @@ def complete_options(command: Command, root: Path, *, is_train: bool) -> dict[st
         dataset["phase"] = phase.split("_")[0]
         _expand_home(dataset, "dataroot_gt", "dataroot_lq")
     _expand_home(opt["path"], "pretrain_network_g", "resume_state")
-    folder = root / ("experiments" if is_train else "results") / opt["name"]
-    names = ("models", "training_states", "visualization") if is_train else ("visualization",)
-    opt["path"] |= {"experiments_root" if is_train else "results_root": str(folder), "log": str(folder)}
-    opt["path"] |= {name: str(folder / name) for name in names}
+    folder = root / "experiments" / opt["name"]
+    opt["path"] |= {name: str(folder / name) for name in ("models", "training_states", "visualization")}
+    opt["path"]["experiments_root"] = str(folder)
     return opt
 
 
@@ -146,10 +134,9 @@ def _seed_generators(seed: int) -> None:
 
 def _make_brief(opt: dict[str, Any]) -> None:
     opt["name"] = f"debug_{opt['name'].removeprefix('debug_')}"
-    if opt.get("val") and opt["is_train"]:
+    if opt.get("val"):
         opt["val"]["val_freq"] = 8
-    if opt["is_train"]:
-        opt["logger"] |= {"print_freq": 1, "save_checkpoint_freq": 8, "use_tb_logger": False}
+    opt["logger"] |= {"print_freq": 1, "save_checkpoint_freq": 8, "use_tb_logger": False}
 
 
 def _expand_home(section: dict[str, Any], *keys: str) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a training or test: what was there is set aside, and what happens is logged."""
+"""The folder of a training: what was there is set aside, and what happens is logged."""
 
 from __future__ import annotations
 
@@ -35,22 +35,23 @@ def keep_options(command: Command, folder: Path) -> None:
 
 
 @contextmanager
-def logging_to_folder(opt: Mapping[str, Any], kind: str) -> Iterator[None]:
-    """Log to standard error and to ``<kind>_<name>_<time>.log``; processes but the first log errors alone."""
+def logging_to_folder(opt: Mapping[str, Any]) -> Iterator[None]:
+    """Log to standard error and to ``train_<name>_<time>.log``; processes but the first log errors alone."""
     import torch
     import yaml
 
     from vheatir import __version__
 
     package = logging.getLogger("vheatir")
-    level = package.level
+    level, propagate = package.level, package.propagate
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if opt["rank"] == 0:
-        file = Path(opt["path"]["log"]) / f"{kind}_{opt['name']}_{_now()}.log"
+        file = Path(opt["path"]["experiments_root"]) / f"train_{opt['name']}_{_now()}.log"
         handlers.append(logging.FileHandler(file, "w", encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
         package.addHandler(handler)
+    package.propagate = False  # a command's own log would say it twice
     package.setLevel(logging.INFO if opt["rank"] == 0 else logging.ERROR)
     try:
         logger.info(f"vheatir {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}")
@@ -58,6 +59,7 @@ def logging_to_folder(opt: Mapping[str, Any], kind: str) -> Iterator[None]:
         yield
     finally:
         package.setLevel(level)
+        package.propagate = propagate
         for handler in handlers:
             package.removeHandler(handler)
             handler.close()

@@ -18,7 +18,7 @@ from vheatir.data.device import DeviceBatches
 from vheatir.data.sampler import EndlessSampler, ShuffledSampler
 from vheatir.training.registry import build_dataset
 
-__all__ = ["evaluation_loaders", "training_batches"]
+__all__ = ["training_batches", "validation_loaders"]
 
 Batches = Iterator[dict[str, Any]]
 
@@ -61,8 +61,8 @@ def training_batches(opt: Mapping[str, Any], iteration: int) -> Batches:
     return _prepared_ahead(batches, section.get("num_prefetch_queue", 1)) if ahead else batches
 
 
-def evaluation_loaders(opt: Mapping[str, Any]) -> list[DataLoader[dict[str, Any]]]:
-    """The sets to validate or test with, an image at a time."""
+def validation_loaders(opt: Mapping[str, Any]) -> list[DataLoader[dict[str, Any]]]:
+    """The sets to validate with, an image at a time."""
     sections = [section for phase, section in opt["datasets"].items() if not phase.startswith("train")]
     return [
         DataLoader(build_dataset(section), batch_size=1, pin_memory=section.get("pin_memory", False))

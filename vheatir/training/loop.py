@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import importlib
 import logging
-import sys
 import time
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vheatir.system.allocator import keep_freed_memory
 from vheatir.system.interrupt import StopRequest, stop_on_signals
-from vheatir.training.command import Command, add_arguments, checked_command, complete_options, options_at_fault
+from vheatir.training.command import Command, checked_command, complete_options, options_at_fault
 from vheatir.training.experiment import ProgressLog, begin_experiment, keep_options, logging_to_folder, tensorboard
-from vheatir.training.options import OptionError, check_options
 from vheatir.training.resuming import Found, changes_kept, newest_state, read_state
 
-__all__ = ["MODELS", "Training", "main", "prepared", "run_command", "step", "validated"]
+__all__ = ["MODELS", "Training", "prepared", "step", "train", "validated"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,18 +45,8 @@ class Training:
     iteration: int
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train as a command line says: its arguments, or those of this process. Returns the exit code."""
-    parser = ArgumentParser(description="Train a network from an option file.")
-    add_arguments(parser)
-    return run_command(parser.parse_args(argv))
-
-
-def run_command(
-    arguments: Namespace,
-    *,
-    check: Callable[[Mapping[str, Any]], None] = check_options,
-    models: Mapping[str, str] = MODELS,
+def train(
+    arguments: Namespace, *, check: Callable[[Mapping[str, Any]], None], models: Mapping[str, str] = MODELS
 ) -> int:
     """Train as a command line says, in the current folder: ``experiments/<name>`` and ``tb_logger/<name>``.
 
@@ -67,24 +54,22 @@ def run_command(
     stop at once instead: they would have to agree on the step.
 
     Args:
-        arguments: as :func:`vheatir.training.command.add_arguments` has them.
+        arguments: of ``vheatir train``.
         check: raises an OptionError for a wrong option file.
         models: in which module the class of each ``model_type`` is.
 
     Returns:
-        The exit code: 0; 2 for what cannot be trained; 128 and the number of the signal that ended it.
+        The exit code: 0, or 128 and the number of the signal that ended it.
+
+    Raises:
+        OptionError: if it cannot be trained.
+        OSError: if a file is missing or cannot be written.
     """
-    try:
-        command = checked_command(arguments, check)
-        keep_freed_memory()
-        with prepared(command, Path.cwd(), models) as run:
-            with nullcontext(StopRequest()) if run.opt["dist"] else stop_on_signals() as stop:
-                _train(run, stop)
-            reason = "interrupted: --auto_resume goes on" if stop else "complete"
-            logger.info(f"End of training after {run.iteration:,d} iterations, {reason}.")
-    except (OptionError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    with prepared(checked_command(arguments, check), Path.cwd(), models) as run:
+        with nullcontext(StopRequest()) if run.opt["dist"] else stop_on_signals() as stop:
+            _train(run, stop)
+        reason = "interrupted: --auto_resume goes on" if stop else "complete"
+        logger.info(f"End of training after {run.iteration:,d} iterations, {reason}.")
     return stop.exit_code
 
 
@@ -98,14 +83,14 @@ def prepared(command: Command, root: Path, models: Mapping[str, str] = MODELS) -
     """
     from vheatir.training.distributed import leave_group
 
-    opt = complete_options(command, root, is_train=True)
+    opt = complete_options(command, root)
     found = _find_resume_state(opt)
     folder = Path(opt["path"]["experiments_root"])
     if opt["rank"] == 0:
         if found is None:
             begin_experiment(folder, "models", "training_states", "visualization")
         keep_options(command, folder)
-    with logging_to_folder(opt, "train"), tensorboard(opt, fresh=found is None) as tb_logger:
+    with logging_to_folder(opt), tensorboard(opt, fresh=found is None) as tb_logger:
         for warning in () if found is None else found.warnings:
             logger.warning(warning)
         with options_at_fault():
@@ -136,11 +121,11 @@ def _find_resume_state(opt: dict[str, Any]) -> Found | None:
 
 
 def _build(opt: dict[str, Any], state: dict[str, Any] | None, models: Mapping[str, str], tb_logger: Any) -> Training:
-    from vheatir.training.loading import evaluation_loaders, training_batches
+    from vheatir.training.loading import training_batches, validation_loaders
 
     iteration = 0 if state is None else int(state["iter"])
     batches = training_batches(opt, iteration)
-    val_loaders = list(evaluation_loaders(opt))
+    val_loaders: list[Any] = list(validation_loaders(opt))
     model = getattr(importlib.import_module(models[opt["model_type"]]), opt["model_type"])(opt)
     if state is not None:
         with changes_kept(model, opt["train"]["scheduler"]):

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vheatir.nn.ops.precision import computes_bfloat16
+from vheatir.nn.precision import computes_bfloat16
 
 __all__ = ["Muon", "orthogonalize"]
 

@@ -14,7 +14,8 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from tqdm import tqdm
 
 from vheatir.inference.tiling import restore_in_tiles
-from vheatir.nn.ops.precision import computes_bfloat16
+from vheatir.nn.cpu import fast_on_cpu
+from vheatir.nn.precision import computes_bfloat16
 from vheatir.system.atomic import atomic_path
 from vheatir.training.checkpoint import matching_tensors, read_tensors
 from vheatir.training.metrics import save_png, to_image
@@ -59,7 +60,6 @@ class RestorationModel:
 
     def __init__(self, opt: dict[str, Any]) -> None:
         self.opt = opt
-        self.is_train = bool(opt["is_train"])
         self.device = torch.device("cpu" if opt["num_gpu"] == 0 else "cuda")
         self.net_g_ema: Any = None
         self._best: dict[tuple[str, str], tuple[float, int]] = {}
@@ -68,11 +68,8 @@ class RestorationModel:
         logger.info(f"{type(network).__name__} with {sum(p.numel() for p in network.parameters()):,d} parameters.")
         start = opt["path"].get("pretrain_network_g")
         if start is not None:
-            # what training validates and users get is what is tested
-            key = opt["path"].get("param_key_g", "params" if self.is_train else "params_ema")
-            self.load_network(network, start, key)
-        if self.is_train:
-            self.init_training_settings()
+            self.load_network(network, start, opt["path"].get("param_key_g") or "params")
+        self.init_training_settings()
 
     def make_network(self) -> nn.Module:
         """The network of the section ``network_g``."""
@@ -201,7 +198,7 @@ class RestorationModel:
 
     def test(self) -> None:
         """Restore the current batch with the averaged weights if there are any, in float32."""
-        network = self.networks()[-1][1]
+        network = fast_on_cpu(self.networks()[-1][1])
         training = network.training
         network.eval()
         tile = self.opt["val"].get("tile")
@@ -236,12 +233,12 @@ class RestorationModel:
                 "change one of the two, or set strict_load_g: false."
             ) from error
 
-    def validation(self, loader: Any, current_iter: int | None, tb_logger: Any = None, save_img: bool = False) -> None:
-        """Measure on a set, in the first process alone; ``current_iter`` is None where nothing is trained."""
+    def validation(self, loader: Any, current_iter: int, tb_logger: Any = None, save_img: bool = False) -> None:
+        """Measure on a set, in the first process alone."""
         if self.opt["rank"] == 0:
             self.validate(loader, current_iter, tb_logger, save_img)
 
-    def validate(self, loader: Any, current_iter: int | None, tb_logger: Any, save_img: bool) -> None:
+    def validate(self, loader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
         """Restore the images of a set, and log the mean of each metric: ``metric_results`` holds them too."""
         name, sections = loader.dataset.opt["name"], self.opt["val"].get("metrics") or {}
         totals = dict.fromkeys(sections, 0.0)
@@ -250,7 +247,8 @@ class RestorationModel:
             self.test()
             restored, truth = to_image(self.output), to_image(self.gt)
             if save_img:
-                save_png(self._picture(name, Path(item["lq_path"][0]).stem, current_iter), restored)
+                image = Path(item["lq_path"][0]).stem
+                save_png(Path(self.opt["path"]["visualization"]) / image / f"{image}_{current_iter}.png", restored)
             for key, section in sections.items():
                 # the order of the axes is that of all images here
                 options = {k: value for k, value in section.items() if k not in ("type", "better", "input_order")}
@@ -259,23 +257,14 @@ class RestorationModel:
         if sections:
             self._log_metrics(name, current_iter, tb_logger)
 
-    def _picture(self, dataset: str, image: str, current_iter: int | None) -> Path:
-        folder = Path(self.opt["path"]["visualization"])
-        if current_iter is not None:
-            return folder / image / f"{image}_{current_iter}.png"
-        return folder / dataset / f"{image}_{self.opt['val'].get('suffix') or self.opt['name']}.png"
-
-    def _log_metrics(self, dataset: str, current_iter: int | None, tb_logger: Any) -> None:
+    def _log_metrics(self, dataset: str, current_iter: int, tb_logger: Any) -> None:
         lines = [f"Validation {dataset}"]
         for key, value in self.metric_results.items():
-            line = f"\t # {key}: {value:.4f}"
-            if current_iter is not None:
-                sign = -1 if self.opt["val"]["metrics"][key].get("better") == "lower" else 1
-                so_far = self._best.get((dataset, key), (value, current_iter))
-                best, step = max((value, current_iter), so_far, key=lambda scored: sign * scored[0])
-                self._best[dataset, key] = best, step
-                line += f"\tBest: {best:.4f} @ {step} iter"
-            lines.append(line)
+            sign = -1 if self.opt["val"]["metrics"][key].get("better") == "lower" else 1
+            so_far = self._best.get((dataset, key), (value, current_iter))
+            best, step = max((value, current_iter), so_far, key=lambda scored: sign * scored[0])
+            self._best[dataset, key] = best, step
+            lines.append(f"\t # {key}: {value:.4f}\tBest: {best:.4f} @ {step} iter")
             if tb_logger:
                 tb_logger.add_scalar(f"metrics/{dataset}/{key}", value, current_iter)
         logger.info("\n".join([*lines, ""]))

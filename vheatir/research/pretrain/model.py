@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.nn import network_arguments
+from vheatir.nn.cpu import fast_on_cpu
 from vheatir.research.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
 from vheatir.research.pretrain.report import heat_report, summary
 from vheatir.system.atomic import atomic_path
@@ -65,7 +66,7 @@ class QBHeatModel(RestorationModel):
         loss: Tensor = self.cri_pix(rebuilt.float(), gt, weights)
         return loss
 
-    def validate(self, loader: Any, current_iter: int | None, tb_logger: Any, save_img: bool) -> None:
+    def validate(self, loader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
         """Log the PSNR of hidden pixels, beside that of the visible quarter's mean, and what the matrices are."""
         name, scores = loader.dataset.opt["name"], []
         for item in loader:
@@ -111,8 +112,8 @@ class QBHeatModel(RestorationModel):
     @torch.inference_mode()
     def _rebuild(self, item: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each corner the rebuilt crop and the true one, each (C, H, W) on the CPU."""
-        network = self.networks()[-1][1]
-        multiple = 2 * network.backbone.downscale
+        network = fast_on_cpu(self.networks()[-1][1])
+        multiple = 2 * network.backbone.config.downscale
         image, truth = (center_crop(item[key], self.opt["val"].get("crop"), multiple) for key in ("lq", "gt"))
         training = network.training
         network.eval()
@@ -124,7 +125,7 @@ class QBHeatModel(RestorationModel):
     def _report(self) -> dict[str, Any]:
         return heat_report(*self.networks()[-1][1].head.extrapolation.generators())
 
-    def _save_picture(self, name: str, current_iter: int | None, rebuilt: Tensor, truth: Tensor) -> None:
+    def _save_picture(self, name: str, current_iter: int, rebuilt: Tensor, truth: Tensor) -> None:
         """What the network saw, what it made of it, and the truth, side by side."""
         seen = torch.where(_hidden(truth, 0), 0.5, truth)
         panels = torch.cat((seen, rebuilt, truth), dim=-1)

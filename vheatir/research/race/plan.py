@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from vheatir.nn import VHeatIR, network_arguments
-from vheatir.training.options import OptionError, check_options, read_options
+from vheatir.training.options import OptionError, check_comparison_options, check_options, read_options
 
 __all__ = ["Plan", "PlannedRun", "read_plan"]
 
@@ -85,10 +85,7 @@ def read_plan(path: Path) -> Plan:
         OptionError: naming the file or the key that is wrong, of the comparison or of a training.
     """
     options = read_options(path)
-    from vheatir.research.race.options import ComparisonFile
-    from vheatir.training.options.structure import check_structure
-
-    check_structure(options, ComparisonFile)
+    check_comparison_options(options)
     if not str(options["name"]).replace("-", "").replace("_", "").isalnum():
         raise OptionError(f"name is made of letters, digits, hyphens and underscores, not {options['name']}.")
     _check_common(options["common"])

@@ -1,12 +1,12 @@
 """Every key of every option file: its type, range, default and meaning.
 
-:mod:`vheatir.training.options.checks` checks files by these structures, and ``docs/scripts/options_page.py`` makes
-``docs/options.md`` of them. A key without a default must be given.
+:mod:`vheatir.training.options.checks` checks files by these structures, and :mod:`vheatir.training.options.page` makes
+the tables of ``docs/options.md`` of them. A key without a default must be given.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
@@ -24,23 +24,24 @@ from vheatir.training.options.sections import (
     Schedule,
     Section,
     Share,
+    TestDegradation,
     TrainingDegradation,
     Whole,
 )
 
-__all__ = [
-    "AnyTrainingFile",
-    "ComparedTrain",
-    "DistParams",
-    "Paths",
-    "Phases",
-    "StartPaths",
-    "TestFile",
-    "TrainingFile",
-]
+__all__ = ["ComparisonFile", "Phases", "PretrainingFile", "Source", "TestFile", "TrainingFile"]
 
+
+#: from which place of the visible quarter a hidden position is predicted
+Source = Literal["nearest", "mirrored", "corresponding"]
 
 # Datasets
+
+_Tell = Annotated[
+    Literal["all", "none"] | None,
+    Meta(description="which levels a network of two levels is told; `~` for a network of one level."),
+]
+_Gray = Annotated[bool, Meta(description="gray images as three equal channels.")]
 
 
 class Dataset(Section, kw_only=True, tag_field="type", tag="DegradedImageDataset"):
@@ -56,11 +57,16 @@ class Dataset(Section, kw_only=True, tag_field="type", tag="DegradedImageDataset
         str | None, Meta(description="text file of the images to use, one `folder/file` a line.")
     ] = None
     exclude_list: Annotated[str | None, Meta(description="text file of the images to leave out.")] = None
+
+
+class LoadedDataset(Dataset, kw_only=True, tag_field="type", tag="DegradedImageDataset"):
+    """Clean images that a training loads."""
+
     cache: Annotated[bool, Meta(description="decode every image once and keep it in memory.")] = False
     pin_memory: Annotated[bool, Meta(description="page-locked memory, faster to copy to a GPU.")] = False
 
 
-class TrainingDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
+class TrainingDataset(LoadedDataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
     """Images to train on: random crops, degraded at random."""
 
     degradation: Annotated[TrainingDegradation, Meta(description="what is done to the crops.")]
@@ -84,18 +90,23 @@ class TrainingDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_
     ] = False
 
 
-class EvaluationDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
+class EvaluationDataset(LoadedDataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
     """Images to validate or test with: whole, degraded by the field's protocol, the same every time."""
 
     degradation: Annotated[EvaluationDegradation, Meta(description="what is done to the images.")]
-    tell: Annotated[
-        Literal["all", "none"] | None,
-        Meta(description="which levels a network of two levels is told; `~` for a network of one level."),
-    ] = None
-    gray: Annotated[bool, Meta(description="gray images as three equal channels.")] = False
+    tell: _Tell = None
+    gray: _Gray = False
     crop: Annotated[
         Count | None, Meta(description="side of the square in the middle that is used; `~` for the whole image.")
     ] = None
+
+
+class TestDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
+    """Images to score on: whole, degraded by the field's protocol, the same every time."""
+
+    degradation: Annotated[TestDegradation, Meta(description="what is done to the images.")]
+    tell: _Tell = None
+    gray: _Gray = False
 
 
 class Phases(Section):
@@ -114,23 +125,23 @@ class TrainingDatasets(Phases):
 class TestDatasets(Phases):
     """What to score on."""
 
-    val: Annotated[EvaluationDataset | UnsetType, Meta(description="the same as `test`.")] = UNSET
+    val: Annotated[TestDataset | UnsetType, Meta(description="the same as `test`.")] = UNSET
     test: Annotated[
-        EvaluationDataset | UnsetType, Meta(description="what to score on; also several, `test_2`, `test_anything`.")
+        TestDataset | UnsetType, Meta(description="what to score on; also several, `test_2`, `test_anything`.")
     ] = UNSET
 
 
 # Other sections
 
 
-class StartPaths(Section):
+class PretrainingPaths(Section):
     """Files to begin with."""
 
     pretrain_network_g: Annotated[str | None, Meta(description="weights to begin with.")] = None
     resume_state: Annotated[str | None, Meta(description="training state, `*.state`, to go on from.")] = None
 
 
-class Paths(StartPaths):
+class Paths(PretrainingPaths):
     """Files to begin with."""
 
     strict_load_g: Annotated[
@@ -185,11 +196,21 @@ class Train(ComparedTrain):
     ] = UNSET
 
 
+class PretrainingVal(Section):
+    """Validation of a pretraining."""
+
+    val_freq: Annotated[Count, Meta(description="steps of training between validations.")]
+    save_img: Annotated[bool, Meta(description="save the images.")]
+    crop: Annotated[Count | None, Meta(description="side of the square in the middle; `~` for the whole image.")] = None
+
+
 class TestVal(Section):
     """How to score."""
 
     save_img: Annotated[bool, Meta(description="save the restored images.")]
-    suffix: Annotated[str | None, Meta(description="appended to the names of saved images.")]
+    suffix: Annotated[
+        str | None, Meta(description="appended to the names of saved images; `~` for the file's `name`.")
+    ] = None
     metrics: Annotated[dict[str, Metric] | None, Meta(description="what is measured, by names of your choice.")] = None
     pbar: Annotated[bool, Meta(description="show a progress bar.")] = False
     tile: Annotated[Count | None, Meta(description="side of the tiles that images are restored in; `~` for none.")] = (
@@ -202,7 +223,6 @@ class Val(TestVal, kw_only=True):
     """Validation while training."""
 
     val_freq: Annotated[Count, Meta(description="steps of training between validations.")]
-    suffix: Annotated[str | None, Meta(description="appended to the names of saved images.")] = None
 
 
 class Logger(Section):
@@ -223,6 +243,17 @@ class DistParams(Section):
     port: Annotated[Annotated[int, Meta(ge=1, le=65535)] | None, Meta(description="of the first process.")] = None
 
 
+class Pretrain(Section):
+    """Pretraining on photos alone: docs/pretraining.md."""
+
+    sources: Annotated[
+        list[Source],
+        Meta(min_length=1, description="from where hidden positions are predicted; several are averaged."),
+    ]
+    decoder_depth: Annotated[Whole, Meta(description="residual blocks between features and pixels.")]
+    visible_weight: Annotated[NotNegative, Meta(description="weight in the loss of the pixels that the network sees.")]
+
+
 # Files
 
 
@@ -237,7 +268,7 @@ class File(Section, kw_only=True):
 
 
 class TestFile(File, kw_only=True):
-    """A file of `python -m vheatir.test`."""
+    """A file of `vheatir test`."""
 
     model_type: Annotated[Literal["RestorationModel", "PyramidModel"], Meta(description="what tests the network.")]
     datasets: Annotated[TestDatasets, Meta(description="what to score on.")]
@@ -257,8 +288,57 @@ class AnyTrainingFile(File, kw_only=True):
 
 
 class TrainingFile(AnyTrainingFile, kw_only=True):
-    """A file of `python -m vheatir.train` and `python -m vheatir.export`."""
+    """A file of `vheatir train` and `vheatir export`."""
 
     model_type: Annotated[Literal["RestorationModel", "PyramidModel"], Meta(description="what trains the network.")]
     path: Annotated[Paths, Meta(description="files to begin with.")]
     val: Annotated[Val | None, Meta(description="validation while training; `~` for none.")] = None
+
+
+class PretrainingFile(AnyTrainingFile, kw_only=True):
+    """A file of `vheatir pretrain`."""
+
+    model_type: Annotated[Literal["QBHeatModel"], Meta(description="what trains the network.")]
+    path: Annotated[PretrainingPaths, Meta(description="files to begin with.")]
+    pretrain: Annotated[Pretrain, Meta(description="what is pretrained.")]
+    val: Annotated[PretrainingVal | None, Meta(description="validation while training; `~` for none.")] = None
+
+
+# Comparisons: what is left out of ``common`` is filled in for every run, which is then checked as a training file
+
+
+class Task(Section):
+    """What to train on, and what to validate with."""
+
+    degradation: Annotated[dict[str, Any], Meta(description="as in `datasets.train` of a training file.")]
+    validate: Annotated[dict[str, Any], Meta(description="named degradations, as in `datasets.val`.")]
+
+
+class CommonDatasets(Section):
+    """Both without `name`, `degradation` and `seed`, which are filled in for every run."""
+
+    train: Annotated[dict[str, Any], Meta(description="as in a training file.")]
+    val: Annotated[dict[str, Any], Meta(description="as in a training file.")]
+
+
+class Common(Section):
+    """A training file without what differs between runs."""
+
+    model_type: Annotated[Literal["RestorationModel"], Meta(description="what trains the networks.")]
+    num_gpu: Annotated[Literal["auto"] | Whole, Meta(description="as in a training file.")]
+    datasets: Annotated[CommonDatasets, Meta(description="what to train on and to validate with.")]
+    network_g: Annotated[dict[str, Any], Meta(description="the network that entries change.")]
+    path: Annotated[Paths, Meta(description="files to begin with.")]
+    train: Annotated[ComparedTrain, Meta(description="as in a training file, with the schedule `WarmupCosine`.")]
+    dist_params: Annotated[DistParams | None, Meta(description="several processes on SLURM.")] = None
+
+
+class ComparisonFile(Section):
+    """A file of `vheatir race`."""
+
+    name: Annotated[str, Meta(description="of the comparison: letters, digits, hyphens and underscores.")]
+    common: Annotated[Common, Meta(description="a training file without what differs between runs.")]
+    entries: Annotated[dict[str, Any], Meta(description="named changes of `network_g`.")]
+    tasks: Annotated[dict[str, Task], Meta(description="named degradations.")]
+    seeds: Annotated[list[Whole], Meta(min_length=1, description="of weights and data; each makes a run.")]
+    validate_every: Annotated[Positive, Meta(description="seconds of training between validations.")]
