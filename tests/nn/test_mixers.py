@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,9 +51,9 @@ def mix(mixer: nn.Module, u: Tensor) -> Tensor:
 
 def swin_block(dim: int, height: int, width: int, mixer: AttentionMixer) -> Any:
     """BasicSR's block with the weights of a mixer."""
-    from vheatir.training import basicsr  # noqa: F401  (mends what BasicSR imports)
+    from vheatir.training import basicsr
 
-    swinir = importlib.import_module("basicsr.archs.swinir_arch")
+    swinir = basicsr.import_module("basicsr.archs.swinir_arch")
     block = swinir.SwinTransformerBlock(
         dim, (height, width), mixer.heads, window_size=mixer.window, shift_size=mixer.shift, mlp_ratio=2.0
     )

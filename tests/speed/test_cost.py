@@ -408,7 +408,7 @@ def test_a_missing_basicsr_is_named(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert main(["speed", "--rows", "swinir-light", "--sizes", "16"]) == 2
-    assert "pip install 'vheatir[train]'" in capsys.readouterr().err
+    assert "SwinIR is BasicSR's: leave it out, or install BasicSR." in capsys.readouterr().err
     assert processes == []
 
 

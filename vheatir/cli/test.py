@@ -102,8 +102,8 @@ def _scored_set(
 
     if section["in_chans"] != network.config.in_chans:
         raise UsageError(
-            f"in_chans is {section['in_chans']} in dataset {section['name']} and {network.config.in_chans} "
-            "in network_g: make them equal, 1 (gray) or 3."
+            f"in_chans is {section['in_chans']} in dataset {section['name']} and {network.config.in_chans} in "
+            "network_g: make them equal, 1 (gray) or 3."
         )
     degradation = section["degradation"]
     task: Task = "denoise" if degradation["type"] == "noise" else "jpeg"
