@@ -2,7 +2,7 @@
 
     PYTHONPATH=. nice python tests/imageio/fuzz_images.py --minutes 20 --keep found/ [FOLDER of images ...]
 
-A finding is kept as a file: an error other than ``ImageError``, a crash, 20 seconds without an answer, pixels that
+A finding is kept as a file: an error other than ``ImageError``, a crash, 20 seconds of processor time without an answer, pixels that
 differ when the same bytes are read again (of memory that nobody wrote), a size that the header does not tell, or
 a picture that cannot be read back from what was written.
 """
@@ -112,7 +112,7 @@ def fuzz_batch(seeds: Sequence[bytes], start: int, folder: Path) -> None:
         rng = np.random.default_rng(number)
         path = folder / "case.png"
         path.write_bytes(mutated(seeds[int(rng.integers(0, len(seeds)))], rng, seeds))
-        signal.alarm(_LONGEST)
+        signal.setitimer(signal.ITIMER_PROF, _LONGEST)
         try:
             problem = problem_of(path)
         except Exception:  # noqa: BLE001  # any other error is a finding

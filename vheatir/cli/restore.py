@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from vheatir import __version__
 from vheatir.inference.paths import FORMATS, Job, Selection, UsageError, plan_jobs
+from vheatir.system.threads import choose_threads
 
 if TYPE_CHECKING:
     from vheatir.inference.folder import FileReport, Settings
@@ -117,6 +118,12 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--output-inside", action="store_true", help="the output may lie within the input, which is read without it"
     )
     parser.add_argument("--skip-existing", action="store_true", help="leave out files that have a result already")
+    parser.add_argument(
+        "--white-level",
+        type=_white_level,
+        metavar="N",
+        help="value of white in 16-bit files, 255 to 65535, such as 4095 for 12 bits (default: by tags and unused bits)",
+    )
     parser.add_argument("--max-megapixels", type=float, help="refuse larger images (default: 500)")
     parser.add_argument("--compare", type=Path, metavar="FOLDER", help="write before | after | difference there")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what became of each file as JSON")
@@ -125,6 +132,12 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _number_or_auto(text: str) -> float | str:
     return text if text == "auto" else float(text)
+
+
+def _white_level(text: str) -> int:
+    if not 255 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"white is 255 to 65535, not {text}")
+    return int(text)
 
 
 def _sigma(text: str) -> float | str | tuple[float, ...]:
@@ -159,6 +172,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _print_plan(jobs, skip_existing=arguments.skip_existing)
 
+    choose_threads()
     settings = _settings(arguments)
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
@@ -236,6 +250,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         quality=quality,
         quality_out=arguments.quality_out,
         max_megapixels=arguments.max_megapixels,
+        white_level=arguments.white_level,
         skip_existing=arguments.skip_existing,
         compare=arguments.compare,
     )

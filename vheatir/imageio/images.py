@@ -42,6 +42,7 @@ from vheatir.imageio.metadata import (
 )
 from vheatir.imageio.tiff import encode_gray_alpha_tiff, is_tiff, with_metadata
 from vheatir.imageio.tiff_pixels import TiffError, read_layout, read_pixels
+from vheatir.imageio.white_level import white_level
 from vheatir.inference.paths import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
 from vheatir.system.atomic import atomic_path
 
@@ -56,6 +57,7 @@ _SIXTEEN_BIT_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff"})
 #: pixels of a side that a format, or its encoder, ends at; bytes of a TIFF
 _LARGEST_SIDES: Final = {".webp": 16383}
 _LARGEST_JPEG, _LARGEST_TIFF = 65500, 2**32 - 2**27
+_DEEPEST: Final = 65535
 _CMYK_NOTE: Final = "converted from CMYK to sRGB"
 
 
@@ -76,6 +78,7 @@ class Image:
         xmp: XMP packet, or None.
         density: pixels of an inch in x and y, or None.
         colors: PNG's chunks that say what its numbers mean as colours, as pairs of name and content.
+        white: the value of white in files of 16 bits, if it is less than 65535.
         note: what was converted on reading or is left out on writing, in words.
     """
 
@@ -87,7 +90,16 @@ class Image:
     xmp: bytes | None = None
     density: tuple[float, float] | None = None
     colors: tuple[tuple[bytes, bytes], ...] = ()
+    white: int | None = None
     note: str = ""
+
+    @property
+    def shown_pixels(self) -> Array:
+        """The pixels, black where the alpha channel hides them: whatever lies there is not part of the picture."""
+        if self.alpha is None or self.alpha.all():
+            return self.pixels
+        hidden = self.alpha == 0
+        return np.where(hidden if self.pixels.ndim == 2 else hidden[..., None], 0, self.pixels).astype(self.pixels.dtype)
 
     @property
     def metadata(self) -> Metadata:
@@ -134,10 +146,17 @@ def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
     _refuse_unsupported(path, data)
     _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
     if is_tiff(data):
-        return _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS)
+        return _with_white(data, _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS))
     image = _read_other(path, data, max_megapixels or MAX_MEGAPIXELS)
     told = read_metadata(data) if image.metadata == Metadata() else image.metadata
-    return image.telling(replace(told, icc=None) if image.note == _CMYK_NOTE else told)
+    return _with_white(data, image.telling(replace(told, icc=None) if image.note == _CMYK_NOTE else told))
+
+
+def _with_white(data: bytes, image: Image) -> Image:
+    if image.pixels.dtype != np.uint16:
+        return image
+    white = white_level(image.pixels, data)
+    return image if white == _DEEPEST else replace(image, white=white)
 
 
 def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
@@ -367,9 +386,9 @@ def _quality(data: bytes) -> int | None:
 
 
 def _is_animated(data: bytes) -> bool:
-    """Tell whether a PNG has an animation control chunk before its pixels, or a WebP its animation flag."""
-    if data.startswith(b"\x89PNG"):
-        return data.find(b"acTL", 0, max(0, data.find(b"IDAT"))) != -1
+    """Tell whether a PNG has an animation control chunk of several frames, or a WebP its animation flag."""
+    if is_png(data):
+        return any(name == b"acTL" and int.from_bytes(content[:4], "big") > 1 for name, content in png_chunks(data))
     is_extended_webp = data.startswith(b"RIFF") and data[8:16] == b"WEBPVP8X"
     return is_extended_webp and len(data) > 20 and bool(data[20] & 0x02)
 
