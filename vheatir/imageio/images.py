@@ -167,7 +167,7 @@ def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
     frame = frame_header(data) if is_jpeg(data) else None
     if frame is not None and len(frame.components) == 4:
         return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
-    image = _bmp(data) or _with_opencv(path, data)
+    image = _bmp(path, data) if data.startswith(b"BM") else _with_opencv(path, data)
     image = _with_transparent_gray(data, image)
     if is_gray_png(data) and image.pixels.ndim == 3:
         image = replace(image, pixels=np.ascontiguousarray(image.pixels[..., 0]))  # expanded because of its alpha
@@ -228,6 +228,8 @@ def _read_bytes(path: Path) -> bytes:
 def _refuse_unsupported(path: Path, data: bytes) -> None:
     if not data:
         raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
+    if not (is_png(data) or is_jpeg(data) or is_tiff(data) or heif_name(data) or data.startswith((b"BM", b"RIFF"))):
+        raise ImageError(f"{path} cannot be read as an image: it is damaged, or of a format that is not supported.")
     if is_png(data) and png_is_cut(data):
         raise ImageError(f"{path} is cut short or damaged: its PNG data do not reach their end; copy it again.")
     if _is_animated(data):
@@ -327,26 +329,25 @@ def _cmyk_jpeg(path: Path, data: bytes) -> Image:
         raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
 
 
-def _bmp(data: bytes) -> Image | None:
-    """A BMP as Pillow reads it; None for other files, and where Pillow cannot.
+def _bmp(path: Path, data: bytes) -> Image:
+    """A BMP as Pillow reads it.
 
-    OpenCV reads white of 5 bits as 248, and other pixels where the palette and the data overlap.
+    OpenCV reads white of 5 bits as 248, other pixels where the palette and the data overlap, and other colours where
+    their bits lie elsewhere than usual.
     """
-    if not data.startswith(b"BM"):
-        return None
     try:
         picture = BmpImageFile(io.BytesIO(data))
         if picture.size != stored_size(data):  # which has been found small enough
-            return None
+            raise ValueError("its header tells two sizes")
         picture.load()
-    except Exception:  # noqa: BLE001  # whatever Pillow raises on what it does not know: OpenCV may
-        return None
-    pixels = np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode)))
+        pixels = np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode)))
+    except Exception as error:  # whatever Pillow raises on damaged data, and on what it does not know
+        raise ImageError(f"{path} cannot be read as a BMP ({error}); save it as PNG first.") from error
     if picture.mode == "P" and (pixels == pixels[..., :1]).all():
         pixels = np.ascontiguousarray(pixels[..., 0])
     if picture.mode == "RGBA":
         return Image(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]))
-    return Image(pixels) if picture.mode in ("1", "L", "P", "RGB") else None
+    return Image(pixels)
 
 
 def _with_transparent_gray(data: bytes, image: Image) -> Image:
