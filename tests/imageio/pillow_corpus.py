@@ -39,7 +39,9 @@ def as_pillow_has_it(path: Path) -> Array | str:
                 image = ImageOps.exif_transpose(opened)
                 if image.mode in _DEEP_MODES:
                     deep = np.asarray(image)
-                    return planes_of((deep >> 8 if image.mode != "I" or deep.max(initial=0) > 255 else deep).astype(np.uint8), None)
+                    return planes_of(
+                        (deep >> 8 if image.mode != "I" or deep.max(initial=0) > 255 else deep).astype(np.uint8), None
+                    )
                 return np.asarray(image.convert("RGBA"))
     except Exception as error:  # noqa: BLE001  # whatever its plugins raise on damaged files
         return f"{type(error).__name__}: {error}"

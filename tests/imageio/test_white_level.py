@@ -99,7 +99,9 @@ def test_levels_are_of_the_white_that_was_found(tmp_path: Path, capsys: pytest.C
     found = read_image(output / "a.png").pixels
     expected = vheatir.restore(stretched(deep, 4095), task="denoise", sigma=record["level"], device="cpu")
     assert np.array_equal(found, restretched(expected, 4095))
-    assert np.mean((found - picture(4095).astype(float)) ** 2) < 0.1 * np.mean((deep - picture(4095).astype(float)) ** 2)
+    assert np.mean((found - picture(4095).astype(float)) ** 2) < 0.1 * np.mean(
+        (deep - picture(4095).astype(float)) ** 2
+    )
 
     assert main(["--sigma", "auto", "--white-level", "65535", *options]) == 0
     (record,) = json.loads(report.read_text())

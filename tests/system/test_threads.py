@@ -92,7 +92,7 @@ def test_nothing_is_set_once_torch_has_been_imported(monkeypatch: pytest.MonkeyP
 def test_the_library_itself_sets_nothing() -> None:
     """Only commands do: a program's threads are its own affair."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    code = "import os, vheatir; vheatir.Restorer; print(any(v in os.environ for v in %r))" % (VARIABLES,)
+    code = f"import os, vheatir; vheatir.Restorer; print(any(name in os.environ for name in {VARIABLES}))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
 

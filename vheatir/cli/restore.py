@@ -122,7 +122,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--white-level",
         type=_white_level,
         metavar="N",
-        help="value of white in 16-bit files, 255 to 65535, such as 4095 for 12 bits (default: by tags and unused bits)",
+        help="value of white in 16-bit files, 255 to 65535, such as 4095 (default: by tags and unused bits)",
     )
     parser.add_argument("--max-megapixels", type=float, help="refuse larger images (default: 500)")
     parser.add_argument("--compare", type=Path, metavar="FOLDER", help="write before | after | difference there")

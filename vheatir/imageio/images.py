@@ -78,6 +78,8 @@ class Image:
         xmp: XMP packet, or None.
         density: pixels of an inch in x and y, or None.
         colors: PNG's chunks that say what its numbers mean as colours, as pairs of name and content.
+        iptc: title, caption, author and the like as records of IPTC-IIM, or None.
+        texts: PNG's text chunks, as pairs of name and content.
         white: the value of white in files of 16 bits, if it is less than 65535.
         note: what was converted on reading or is left out on writing, in words.
     """
@@ -90,6 +92,8 @@ class Image:
     xmp: bytes | None = None
     density: tuple[float, float] | None = None
     colors: tuple[tuple[bytes, bytes], ...] = ()
+    iptc: bytes | None = None
+    texts: tuple[tuple[bytes, bytes], ...] = ()
     white: int | None = None
     note: str = ""
 
@@ -99,17 +103,19 @@ class Image:
         if self.alpha is None or self.alpha.all():
             return self.pixels
         hidden = self.alpha == 0
-        return np.where(hidden if self.pixels.ndim == 2 else hidden[..., None], 0, self.pixels).astype(self.pixels.dtype)
+        return np.where(hidden if self.pixels.ndim == 2 else hidden[..., None], 0, self.pixels).astype(
+            self.pixels.dtype
+        )
 
     @property
     def metadata(self) -> Metadata:
         """What the file tells about its picture."""
-        return Metadata(self.exif, self.icc, self.xmp, self.density, self.colors)
+        return Metadata(self.exif, self.icc, self.xmp, self.density, self.colors, self.iptc, self.texts)
 
     def telling(self, metadata: Metadata) -> Image:
         """The same picture with other metadata; their notes are added to its own."""
         note = ", ".join(dict.fromkeys(note for note in (self.note, *metadata.notes) if note))
-        told = {name: getattr(metadata, name) for name in ("exif", "icc", "xmp", "density", "colors")}
+        told = {name: getattr(metadata, name) for name in ("exif", "icc", "xmp", "density", "colors", "iptc", "texts")}
         return replace(self, note=note, **told)
 
     def upright(self) -> Image:
@@ -428,9 +434,10 @@ def _encode_tiff(image: Image) -> bytes | None:
         if not well:
             return None
         plain = encoded.tobytes()
-    if image.alpha is None and not (image.exif or image.icc or image.xmp):
+    if image.alpha is None and not (image.exif or image.icc or image.xmp or image.iptc):
         return plain
-    return with_metadata(plain, exif=image.exif, icc=image.icc, xmp=image.xmp, has_alpha=image.alpha is not None)
+    told = {"exif": image.exif, "icc": image.icc, "xmp": image.xmp, "iptc": image.iptc}
+    return with_metadata(plain, **told, has_alpha=image.alpha is not None)
 
 
 def _to_bgr(image: Image) -> Array:

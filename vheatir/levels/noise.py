@@ -35,7 +35,7 @@ _HEAVIEST_TAILS: Final = 1.5
 _HIGHEST_PEAK: Final = 2.5
 #: what chance makes of that ratio: 1 + this / sqrt(blocks), which overlap
 _CHANCE: Final = 5.6
-#: energy at low by that at high frequencies: dithering leaves the low ones out; above the other, structure is everywhere
+#: energy at low by that at high frequencies: dithering has less at low ones, structure that is everywhere has far more
 _BLUEST: Final = 0.5
 _STEEPEST: Final = 10.0
 #: blocks whose high frequencies hold rounding to 8 bits alone, a deviation of 0.29
