@@ -2,9 +2,9 @@
 
     PYTHONPATH=. nice python tests/imageio/fuzz_images.py --minutes 20 --keep found/ [FOLDER of images ...]
 
-A finding is kept as a file: an error other than ``ImageError``, a crash, 20 seconds of processor time without an answer, pixels that
-differ when the same bytes are read again (of memory that nobody wrote), a size that the header does not tell, or
-a picture that cannot be read back from what was written.
+A finding is kept as a file: an error other than ``ImageError``, a crash, 20 seconds of processor time without an
+answer, pixels that differ when the same bytes are read again (of memory that nobody wrote), a size that the header does
+not tell, or a picture that cannot be read back from what was written.
 """
 
 from __future__ import annotations
