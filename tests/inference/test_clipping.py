@@ -29,7 +29,7 @@ def clipped_mean(value: float, sigma: float) -> float:
 
 
 @pytest.mark.parametrize("sigma", [2 / 255, SIGMA, 50 / 255])
-@pytest.mark.parametrize("steps", [0.0, 0.3, 1.0, 2.0])
+@pytest.mark.parametrize("steps", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("is_white", [True, False])
 def test_a_mean_comes_back(sigma: float, steps: float, is_white: bool) -> None:
     value = 1 - steps * sigma if is_white else steps * sigma

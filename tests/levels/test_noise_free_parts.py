@@ -82,7 +82,7 @@ def corners(image: Array, value: int) -> None:
 
 
 def drawn_gradient(image: Array, value: int) -> None:
-    ramp = as_bytes(value / 2 + 0.3 * X + 0.2 * Y)[:50]
+    ramp = as_bytes(value / 4 + 0.3 * X + 0.2 * Y)[:50]
     image[:50] = ramp if image.ndim == 2 else ramp[..., None]
 
 
