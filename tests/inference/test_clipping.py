@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from skimage import data
@@ -72,10 +74,9 @@ def test_it_fades_towards_sigma_zero() -> None:
 def test_paper_is_white_and_ink_black(dtype: type, channels: int, value: int) -> None:
     noise = np.random.default_rng(0).normal(0, 12, (96, 96, channels))
     scale = np.iinfo(dtype).max / 255
-    noisy = np.rint(np.clip(value + noise, 0, 255) * scale).astype(dtype)
-    for sigma in (12, "auto"):
-        found = vheatir.restore(noisy, task="denoise", sigma=12, device="cpu").mean() / scale
-        assert abs(found - value) < 1, sigma
+    noisy: npt.NDArray[Any] = np.rint(np.clip(value + noise, 0, 255) * scale).astype(dtype)
+    found = vheatir.restore(noisy, task="denoise", sigma=12, device="cpu").mean() / scale
+    assert abs(found - value) < 1
 
 
 def test_photographs_gain() -> None:

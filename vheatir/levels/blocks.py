@@ -73,7 +73,7 @@ def unsilenced(blocks: npt.NDArray[np.float32], *, least: int) -> npt.NDArray[np
     columns = (planes == planes[:, :1]).all(axis=1).sum(axis=1)
     silent = (rows >= _CONSTANT_LINES) | (columns >= _CONSTANT_LINES) | _has_few_values(planes)
     is_silent = silent.reshape(len(blocks), -1).any(axis=1)
-    kept = blocks[~is_silent]
+    kept: npt.NDArray[np.float32] = blocks[~is_silent]
     return kept if len(kept) >= least or not is_silent.any() else kept[:0]
 
 
