@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vheatir.nn.ops import FrequencyValueEmbedding, HeatConduction2d
+from vheatir.nn.heat import FrequencyValueEmbedding, HeatConduction2d
 
 #: arguments that switch each option on
 OPTIONS: dict[str, dict[str, Any]] = {

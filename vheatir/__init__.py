@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vheatir.inference.network import RestorationNetwork, load_model
     from vheatir.inference.restorer import RestorationError, Restorer, restore
     from vheatir.nn import VHeatIR, VHeatPyramid
-    from vheatir.nn.ops import HeatConduction2d
+    from vheatir.nn.heat import HeatConduction2d
     from vheatir.weights.file import CheckpointError
 
 __all__ = [
@@ -32,7 +32,7 @@ __version__ = "0.1.0"
 
 _HOME_OF: Final = {
     "CheckpointError": "vheatir.weights.file",
-    "HeatConduction2d": "vheatir.nn.ops",
+    "HeatConduction2d": "vheatir.nn.heat",
     "RestorationError": "vheatir.inference.restorer",
     "RestorationNetwork": "vheatir.inference.network",
     "Restorer": "vheatir.inference.restorer",

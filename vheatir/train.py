@@ -1,8 +1,6 @@
 """Train from a BasicSR option file.
 
-    python -m vheatir.train -opt options/train/fast_denoise_gray.yml
-    python -m vheatir.train -opt ... --auto_resume                    # go on after an interruption
-    python -m vheatir.train -opt ... --force_yml train:ema_decay=0.99 # change an option
+    python -m vheatir.train -opt options/train/fast_denoise_gray.yml  # as vheatir train
     torchrun --nproc_per_node=4 -m vheatir.train -opt ... --launcher pytorch
 
 Options, registries, loaders, loggers, metrics, EMA and experiment folders are BasicSR's. The loop is ours because
@@ -19,32 +17,21 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vheatir.system.allocator import keep_freed_memory
 from vheatir.system.interrupt import StopRequest, stop_on_signals
-from vheatir.training.options import OptionError, check_options, force_options, read_options
+from vheatir.training.options import OptionError, force_options, read_options
 from vheatir.training.resuming import Found, changes_kept, newest_state, read_state
 
-__all__ = ["Training", "main", "prepare", "run_command", "step", "train"]
+__all__ = ["Training", "main", "prepare", "step", "train"]
 
 
 def main() -> int:
-    """Entry point of ``python -m vheatir.train``; the command line is BasicSR's."""
-    return run_command(partial(check_options, is_train=True))
+    """``python -m vheatir.train`` is ``vheatir train`` with the same arguments."""
+    from vheatir.cli.main import main as command
 
-
-def run_command(check: Callable[[Mapping[str, Any]], None]) -> int:
-    """Train as the command line says; the exit code. ``check`` raises an OptionError for a wrong option file."""
-    try:
-        check_command_line(check)
-        keep_freed_memory()
-        return train(Path.cwd())
-    except (OptionError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+    return command(["train", *sys.argv[1:]])
 
 
 def check_command_line(check: Callable[[Mapping[str, Any]], None]) -> None:
@@ -61,8 +48,6 @@ def check_command_line(check: Callable[[Mapping[str, Any]], None]) -> None:
     parser.add_argument("-opt", type=Path)
     parser.add_argument("--force_yml", nargs="+", default=[])
     arguments, _ = parser.parse_known_args()
-    if arguments.opt is None:  # BasicSR's parser prints the usage
-        return
     options = force_options(read_options(arguments.opt), arguments.force_yml)
     check(options)
     _check_devices(options["num_gpu"])

@@ -2,9 +2,9 @@
 
     git clone https://github.com/cszn/DnCNN && pip install h5py
     export DNCNN=DnCNN/model PYTHONPATH=docs/scripts
-    python -m vheatir.evaluation --task denoise --sigma 15 25 50 --sets Set12=datasets/benchmarks/Set12 \
+    vheatir benchmark --task denoise --sigma 15 25 50 --sets Set12=datasets/benchmarks/Set12 \
         --model --peer DnCNN=dncnn_peer:denoise
-    python -m vheatir.evaluation --task jpeg --quality 10 20 30 40 --sets LIVE1=datasets/benchmarks/LIVE1 \
+    vheatir benchmark --task jpeg --quality 10 20 30 40 --sets LIVE1=datasets/benchmarks/LIVE1 \
         --model --peer DnCNN-3=dncnn_peer:deblock
 
 DnCNN (Zhang et al., IEEE TIP 2017) is a chain of 3 x 3 convolutions and ReLUs whose output, the noise, is subtracted

@@ -17,7 +17,7 @@ from torch import Tensor
 from vheatir.imageio.images import read_image
 from vheatir.inference.arrays import canvas_of
 from vheatir.inference.network import RestorationNetwork, load_model
-from vheatir.nn.ops import log_spaced_conductivity
+from vheatir.nn.heat import log_spaced_conductivity
 from vheatir.research.explain.blocks import block_label, conductions
 from vheatir.research.explain.conduction import Conduction, averaging_length, diffusion_length
 from vheatir.research.explain.explanation import Explanation, explain

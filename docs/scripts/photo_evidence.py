@@ -8,7 +8,7 @@ r"""What ``--task photo`` does for real photographs, beside the other tasks, in 
   then JPEG 60; and JPEG 30, shifted by (3, 5) pixels, then JPEG 80.
 
 Scores go to ``docs/photo.json``, what is there already is not computed again (``--again METHOD`` does), and
-the table of docs/photo.md is printed.
+``vheatir report`` puts the table into docs/photo.md.
 """
 
 from __future__ import annotations
@@ -59,7 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if parsed.only is None or label in parsed.only:
                 _score(pairs, method, known, f"{name}, {label}")
             _write(parsed.results, scores)
-    sys.stdout.write(_table(scores))
     return 0
 
 
@@ -137,30 +136,6 @@ def _score(
 def _write(path: Path, scores: Scores) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(scores, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _table(scores: Scores) -> str:
-    lines = ["| | " + " | ".join(scores) + " |", "|---" * (len(scores) + 1) + "|"]
-    labels = dict.fromkeys(label for methods in scores.values() for label in methods)
-    for label in labels:
-        lines.append(f"| {label} | " + " | ".join(_mean(methods.get(label)) for methods in scores.values()) + " |")
-    best = [_best_a_photo(methods) for methods in scores.values()]
-    lines.append(f"| best of {len(_SIGMAS)} fixed σ for each photo | " + " | ".join(best) + " |")
-    clean = scores["clean"].get("--task photo", {})
-    lowest = f"\nLowest of the clean photographs: {min(clean.values()):.2f} dB.\n" if clean else "\n"
-    return "\n".join(lines) + "\n" + lowest
-
-
-def _mean(values: Mapping[str, float] | None) -> str:
-    return f"{np.mean(list(values.values())):.2f}" if values else ""
-
-
-def _best_a_photo(methods: Mapping[str, Mapping[str, float]]) -> str:
-    fixed = [methods.get(f"--sigma {sigma}") for sigma in _SIGMAS]
-    if not all(fixed):
-        return ""
-    best = [max(column[name] for column in fixed if column) for name in fixed[0] or {}]
-    return f"{np.mean(best):.2f}"
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def main() -> None:
     options = read_options(ROOT / "options" / "pretrain" / "qbheat_fast.yml")
     network = load_network(parser.parse_args().checkpoint, options)
     dataset = DegradedImageDataset(options["datasets"]["val"] | {"phase": "val"})
-    crop, multiple = options["val"]["crop"], 2 * network.backbone.downscale
+    crop, multiple = options["val"]["crop"], 2 * network.backbone.config.downscale
     images = [center_crop(dataset[index]["gt"], crop, multiple) for index in range(len(dataset))]
 
     @torch.inference_mode()

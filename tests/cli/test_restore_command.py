@@ -16,7 +16,7 @@ from tiny_weights import save_tiny_weights
 
 import vheatir
 import vheatir.weights.file
-from vheatir.cli.restore import main
+from vheatir.cli.main import main
 from vheatir.imageio.images import Image, read_image, write_image
 from vheatir.inference.arrays import Canvas
 from vheatir.inference.runner import TileRunner
@@ -53,7 +53,7 @@ def files_below(folder: Path) -> list[str]:
 
 
 def run(source: Path, output: Path, *options: str) -> int:
-    return main([*options, str(source), str(output)])
+    return main(["restore", *options, str(source), str(output)])
 
 
 # ---------------------------------------------------------------------------------------------- what comes out
@@ -346,9 +346,9 @@ def test_names_that_cannot_be_kept_apart(source: Path, output: Path, capsys: Cap
 def test_help_and_version_import_nothing_heavy() -> None:
     code = (
         "import sys\n"
-        "from vheatir.cli.restore import main\n"
+        "from vheatir.cli.main import main\n"
         "try:\n"
-        "    main([sys.argv[1]])\n"
+        "    main(['restore', sys.argv[1]])\n"
         "except SystemExit as stopped:\n"
         "    assert stopped.code == 0\n"
         "assert not {'torch', 'cv2', 'numpy', 'tqdm', 'safetensors'} & set(sys.modules)\n"
@@ -369,14 +369,14 @@ def test_ctrl_c_keeps_whole_files_and_leaves_no_other(
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from vheatir.cli.restore import main\n"
+        "from vheatir.cli.main import main\n"
         "write_bytes, count = Path.write_bytes, []\n"
         "def slow(path, data):\n"
         "    count.append(path)\n"
         "    write_bytes(path, data[: len(data) // len(count)])\n"
         "    time.sleep(60 if len(count) == 2 else 0)\n"
         "Path.write_bytes = slow\n"
-        "sys.exit(main(sys.argv[1:]))\n"
+        "sys.exit(main(['restore', *sys.argv[1:]]))\n"
     )
     command = [sys.executable, "-c", script, *DENOISE, "--model", str(weights), str(source), str(output)]
     process = subprocess.Popen(

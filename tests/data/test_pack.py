@@ -1,4 +1,4 @@
-"""``datasets/pack.py`` and the archives it writes."""
+"""``vheatir pack`` and the archives it writes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def named(folder: Path) -> list[tuple[str, Path]]:
 
 
 def pack(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(repository / "datasets" / "pack.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "vheatir", "pack", *arguments]
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_an_archive_holds_the_same_images_under_the_same_names(folder: Path, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_cannot_be_packed(folder: Path, tmp_path: Path, repository: Path) -
         repository, "--source", str(folder), "--validation", str(listing), "--out", str(archive), "--max-bytes", "1e5"
     )
     assert result.returncode == 2
-    assert re.search(r"pack\.py: The images take \d\.\d MB at JPEG quality 90, .* or give fewer\.\n", result.stderr)
+    assert re.search(r"error: The images take \d\.\d MB at JPEG quality 90, .* or give fewer\.\n", result.stderr)
     assert archive.read_bytes() == b"earlier"
     assert [path.name for path in tmp_path.glob(".vheatir*")] == []
     (folder / "a" / "broken.png").write_bytes(b"no image")

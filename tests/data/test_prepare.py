@@ -3,11 +3,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -16,6 +13,7 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
+from vheatir.cli.main import main
 from vheatir.data.prepare.checks import Finding, check_images
 from vheatir.data.prepare.lmdb_writer import lmdb_key, write_lmdb
 from vheatir.data.prepare.overlap import MAX_DISTANCE, BenchmarkIndex
@@ -375,14 +373,8 @@ def test_an_lmdb_is_not_replaced(tmp_path: Path, findings: list[Finding]) -> Non
 # ----------------------------------------------------------------------------------------------------- the command
 
 
-@pytest.fixture(scope="module")
-def prepare(repository: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prepare", repository / "datasets" / "prepare.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def prepare(*options: object) -> int:
+    return main(["prepare", *map(str, options)])
 
 
 @pytest.fixture
@@ -394,7 +386,6 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_the_command_does_it_all(
-    prepare: ModuleType,
     photos: Path,
     benchmark_files: list[Path],
     tmp_path: Path,
@@ -404,7 +395,7 @@ def test_the_command_does_it_all(
     before = {path: path.read_bytes() for path in find_images(photos)}
     out = tmp_path / "deep" / "out"
     options = ["--source", photos, "--exclude", benchmark_files[0].parent, "--out", out, "--validation", 1, "--lmdb"]
-    assert prepare.main([str(option) for option in options]) == 0
+    assert prepare(*options) == 0
     captured = capsys.readouterr()
     assert "5 images: 2 to train, 1 to validate.\nLeft out: 2 overlap" in captured.out
     assert "Checking images: 100%" in captured.err
@@ -429,13 +420,13 @@ def test_the_command_does_it_all(
     ]
 
 
-def test_a_list_chooses_the_validation_images(prepare: ModuleType, photos: Path, tmp_path: Path) -> None:
+def test_a_list_chooses_the_validation_images(photos: Path, tmp_path: Path) -> None:
     (tmp_path / "chosen.txt").write_text("# mine\ncolor/rocket.png\ngray/camera.png\n")
     options = [
         *("--source", photos / "color", "--source", photos / "gray"),
         *("--out", tmp_path / "out", "--validation", tmp_path / "chosen.txt"),
     ]
-    assert prepare.main([str(option) for option in options]) == 0
+    assert prepare(*options) == 0
     assert read_name_list(tmp_path / "out/validation.txt") == {"color/rocket.png", "gray/camera.png"}
     assert read_name_list(tmp_path / "out/train.txt") == {f"color/{name}.png" for name in PHOTOS} - {
         "color/rocket.png",
@@ -455,12 +446,11 @@ def test_a_list_chooses_the_validation_images(prepare: ModuleType, photos: Path,
         ({"--validation": "5"}, "5 of 5 usable images for validation leaves none to train on"),
         ({"--validation": "list.txt"}, "list.txt lists color/nobody.png and 0 more"),
         ({"--min-size": "0"}, "--min-size is 0"),
-        ({"--min-size": "9999"}, "none of the 5 images can be used"),
+        ({"--min-size": "9999"}, "None of the 5 images can be used"),
     ],
     ids=lambda value: " ".join(*value.items()) if isinstance(value, dict) else "",
 )
 def test_what_cannot_be_done_is_said_in_one_sentence(
-    prepare: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -471,28 +461,21 @@ def test_what_cannot_be_done_is_said_in_one_sentence(
     Path("empty").mkdir()
     Path("list.txt").write_text("color/nobody.png\n")
     options = {"--source": "photos", "--out": "out", "--validation": "1", **changes}
-    assert prepare.main([part for option in options.items() for part in option]) == 2
+    assert prepare(*(part for option in options.items() for part in option)) == 2
     message = capsys.readouterr().err.strip().splitlines()[-1]
-    assert message.startswith("prepare.py: ")
+    assert message.startswith("error: ")
     assert sentence in message
     assert not Path("out/train.txt").exists()
 
 
 def test_an_existing_lmdb_is_refused_before_the_work(
-    prepare: ModuleType, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("lmdb")
     (tmp_path / "out/validation.lmdb").mkdir(parents=True)
-    assert prepare.main(["--source", str(photos), "--out", str(tmp_path / "out"), "--lmdb"]) == 2
-    assert capsys.readouterr().err.startswith("prepare.py: ")
+    assert prepare("--source", photos, "--out", tmp_path / "out", "--lmdb") == 2
+    assert capsys.readouterr().err.startswith("error: ")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["validation.lmdb"]
-
-
-def test_the_script_runs_from_anywhere(repository: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(repository / "datasets" / "prepare.py"), "--source", "x", "--out", "y"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert result.stderr == "prepare.py: x is not a folder: check --source and --exclude.\n"
 
 
 # -------------------------------------------------------------------------------------------------- the real images

@@ -13,6 +13,7 @@ from skimage import data
 
 from vheatir.data.degradations import benchmark_noise
 from vheatir.evaluation.peers import PEERS, PeerError, make_peer
+from vheatir.evaluation.peers.function import load_function
 
 needs_bm3d = pytest.mark.skipif(
     importlib.util.find_spec("bm3d") is None, reason="bm3d, free for non-commercial use alone, is not installed"
@@ -133,3 +134,11 @@ def test_functions_that_cannot_be_imported_are_named(name: str, module: str) -> 
 def test_what_cannot_be_called_is_no_peer(module: str) -> None:
     with pytest.raises(PeerError, match="is no function"):
         make_peer(f"{module}:number", task="denoise")
+
+
+def test_functions_of_the_current_folder_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed command has its own folder on the path, not the current one."""
+    (tmp_path / "peer_in_this_folder.py").write_text("def same(degraded, level):\n    return degraded\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != ""])
+    assert load_function("peer_in_this_folder:same").name == "peer_in_this_folder:same"

@@ -13,8 +13,9 @@ pytest.importorskip("matplotlib", reason="plots need matplotlib")
 
 from matplotlib.figure import Figure
 
+from vheatir.cli.main import main
 from vheatir.evaluation.environment import Environment
-from vheatir.evaluation.plots import main, plot_results
+from vheatir.evaluation.plots import plot_results
 from vheatir.evaluation.results import Result, ResultError, write_results
 
 ENVIRONMENT = Environment("A processor", "cpu", 2, "2.13.0", "3.12.3", "0.1.0", None, "2026-01-31")
@@ -122,7 +123,7 @@ def test_a_method_measured_twice_is_refused(tmp_path: Path) -> None:
 def test_the_command_writes_whole_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_results(tmp_path / "a.json", results())
     folder = tmp_path / "plots"
-    assert main([str(tmp_path / "a.json"), "--output", str(folder), "--format", "svg"]) == 0
+    assert main(["plot", str(tmp_path / "a.json"), "--output", str(folder), "--format", "svg"]) == 0
     names = [f"denoise_gray_Set12_{kind}.svg" for kind in ("level", "multiply_adds", "seconds")]
     assert capsys.readouterr().out.split() == [str(folder / name) for name in names]
     assert sorted(path.name for path in folder.iterdir()) == names
@@ -130,7 +131,7 @@ def test_the_command_writes_whole_files(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_the_command_names_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path / "absent.json"), "--output", str(tmp_path)]) == 2
+    assert main(["plot", str(tmp_path / "absent.json"), "--output", str(tmp_path)]) == 2
     assert "absent.json cannot be read as a result file" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Result files, tables, intervals, published figures, and the generated page."""
+"""Result files, tables, intervals and published figures."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ import scipy.stats
 
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.published import published_figures
-from vheatir.evaluation.report import main as report_main
-from vheatir.evaluation.report import report
 from vheatir.evaluation.results import Result, ResultError, read_results, write_csv, write_results
 from vheatir.evaluation.sets import known_sets
 from vheatir.evaluation.statistics import bootstrap_difference
@@ -235,33 +233,3 @@ def test_agreement_is_measured_less_published() -> None:
     assert "| 30.44 | 30.44 | +0.00 |" in agreement_table([result("DnCNN", [30.438])])
     assert agreement_table([peer]) == ""
     assert agreement_table([replace(ours, protocol="Set12. NOT SwinIR's protocol (border 4)")]) == ""
-
-
-# The page
-
-
-def test_the_committed_page_agrees_with_the_files(repository: Path) -> None:
-    page = (repository / "docs" / "results.md").read_text("utf-8")
-    assert page == report(repository / "docs" / "results"), "run python -m vheatir.evaluation report"
-
-
-def test_the_page_is_written_and_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "results.md"
-    arguments = [str(tmp_path), "--output", str(page)]
-    assert report_main(arguments) == 2
-    assert "holds no result files" in capsys.readouterr().err
-    write_results(tmp_path / "b.json", [OURS, NOISY])
-    write_results(tmp_path / "a.json", [result("DnCNN", [30.42, 30.44], set="BSD68")])
-    assert report_main([*arguments, "--check"]) == 1
-    assert not page.exists()
-    assert report_main(arguments) == 0
-    text = page.read_text("utf-8")
-    assert text.index("### BSD68") < text.index("### Set12")
-    assert "| DnCNN | BSD68, gray | σ 25 | PSNR | 29.23 | 30.43 | +1.20 |" in text
-    assert report_main([*arguments, "--check"]) == 0
-    page.write_text(text.replace("30.25", "30.26"), "utf-8")
-    assert report_main([*arguments, "--check"]) == 1
-    assert "is out of date" in capsys.readouterr().out
-    (tmp_path / "c.json").write_text("[]", "utf-8")
-    assert report_main(arguments) == 2
-    assert "c.json is not a result file" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import pytest
 import tifffile
 
 import vheatir
-from vheatir.cli.restore import main
+from vheatir.cli.main import main
 from vheatir.imageio.images import read_image
 from vheatir.imageio.white_level import restretched, stretched, white_level
 
@@ -91,7 +91,7 @@ def test_levels_are_of_the_white_that_was_found(tmp_path: Path, capsys: pytest.C
     deep = picture(4095, sigma=25)
     save_png(source / "a.png", deep)
     options = ["--task", "denoise", "--device", "cpu", "--report", str(report), str(source), str(output)]
-    assert main(["--sigma", "auto", *options]) == 0
+    assert main(["restore", "--sigma", "auto", *options]) == 0
     assert "white taken as 4095: give --white-level 65535 if the picture is dark" in capsys.readouterr().out
     (record,) = json.loads(report.read_text())
     assert record["level"] == pytest.approx(25, rel=0.1)
@@ -103,15 +103,15 @@ def test_levels_are_of_the_white_that_was_found(tmp_path: Path, capsys: pytest.C
         (deep - picture(4095).astype(float)) ** 2
     )
 
-    assert main(["--sigma", "auto", "--white-level", "65535", *options]) == 0
+    assert main(["restore", "--sigma", "auto", "--white-level", "65535", *options]) == 0
     (record,) = json.loads(report.read_text())
     assert record["level"] == pytest.approx(25 / 16, rel=0.15)
     assert record["note"] == ""
-    assert main(["--sigma", "25", "--white-level", "1023", *options]) == 1
+    assert main(["restore", "--sigma", "25", "--white-level", "1023", *options]) == 1
     assert "a.png has values up to 4095: give a --white-level of that or more." in capsys.readouterr().err
 
 
 def test_a_white_level_that_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--task", "denoise", "--sigma", "5", "--white-level", "70000", "in", "out"])
+        main(["restore", "--task", "denoise", "--sigma", "5", "--white-level", "70000", "in", "out"])
     assert "white is 255 to 65535, not 70000" in capsys.readouterr().err

@@ -28,7 +28,7 @@ from tiny_weights import save_tiny_weights
 
 import vheatir
 import vheatir.weights.file
-from vheatir.cli.restore import main
+from vheatir.cli.main import main
 from vheatir.imageio.images import read_image
 from vheatir.inference.folder import Status
 from vheatir.system.atomic import atomic_path
@@ -85,7 +85,7 @@ def exif(how: int) -> bytes:
 
 
 def run(source: Path, output: Path, *options: str) -> int:
-    return main([*options, str(source), str(output)])
+    return main(["restore", *options, str(source), str(output)])
 
 
 def statuses(path: Path, source: Path) -> dict[str, str]:
@@ -437,14 +437,14 @@ def test_a_killed_run_leaves_whole_files_and_a_rerun_the_rest(
         (source / f"{index}.png").write_bytes(encoded(".png", pixels(8, 8)))
     weights = save_tiny_weights(tmp_path / "own.safetensors", "denoise-gray")
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom vheatir.cli.restore import main\n"
+        "import sys, time\nfrom pathlib import Path\nfrom vheatir.cli.main import main\n"
         "write_bytes, count = Path.write_bytes, []\n"
         "def slow(path, data):\n"
         "    count.append(path)\n"
         "    write_bytes(path, bytes(data)[: len(data) // len(count)])\n"
         "    time.sleep(60 if len(count) == 2 else 0)\n"
         "Path.write_bytes = slow\n"
-        "sys.exit(main(sys.argv[1:]))\n"
+        "sys.exit(main(['restore', *sys.argv[1:]]))\n"
     )
     options = [*DENOISE, "--model", str(weights)]
     process = subprocess.Popen(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from tiny_weights import save_tiny_weights, tiny_pyramid, trained_ranges
 from training_options import write_image
 
 import vheatir
-from vheatir.cli.restore import main
+from vheatir.cli.main import main
 from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.levels import Levels
 from vheatir.weights.file import CheckpointError, WeightsHeader, load_weights, read_header, save_weights
@@ -27,7 +28,7 @@ GRAY: NDArray[np.uint8] = data.camera()[:72, :88]
 
 def photo_model(**options: Any) -> RestorationNetwork:
     network = tiny_pyramid(**options)
-    header = WeightsHeader("photo", trained_ranges("photo"), "VHeatPyramid", network.hyper_parameters, {}, "CC0-1.0")
+    header = WeightsHeader("photo", trained_ranges("photo"), "VHeatPyramid", asdict(network.config), {}, "CC0-1.0")
     return RestorationNetwork(network, header).eval().requires_grad_(False)
 
 
@@ -167,7 +168,7 @@ def test_a_folder_of_photos(source: Path, output: Path, tmp_path: Path, capsys: 
     write_image(source / "gray.png", GRAY)
     write_image(source / "photo.jpg", COLOR, (cv2.IMWRITE_JPEG_QUALITY, 60))
     report = tmp_path / "report.json"
-    assert main(["--task", "photo", str(source), str(output), "--report", str(report)]) == 0
+    assert main(["restore", "--task", "photo", str(source), str(output), "--report", str(report)]) == 0
     lines = capsys.readouterr().out
     assert "color.png  88x72  blind (noise " in lines
     assert "JPEG quality" in lines
@@ -182,9 +183,9 @@ def test_a_folder_of_photos(source: Path, output: Path, tmp_path: Path, capsys: 
 @pytest.mark.usefixtures("bundled")
 def test_known_levels_on_the_command_line(source: Path, output: Path, capsys: Any) -> None:
     write_image(source / "color.png", COLOR)
-    assert main(["--task", "photo", "--sigma", "12", "--quality", "50", str(source), str(output)]) == 0
+    assert main(["restore", "--task", "photo", "--sigma", "12", "--quality", "50", str(source), str(output)]) == 0
     assert "color.png  88x72  sigma 12, quality 50  " in capsys.readouterr().out
-    assert main(["--task", "photo", "--sigma", "90", str(source), str(output)]) == 2
+    assert main(["restore", "--task", "photo", "--sigma", "90", str(source), str(output)]) == 2
     assert "sigma is 0 to 55" in capsys.readouterr().err
 
 

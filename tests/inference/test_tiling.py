@@ -194,6 +194,12 @@ def test_free_memory_is_less_than_the_machine_has() -> None:
     assert 0 < free_bytes(torch.device("cpu")) < total
 
 
+def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    group = {"/sys/fs/cgroup/memory.max": "3000000", "/sys/fs/cgroup/memory.current": "1000000"}
+    monkeypatch.setattr(vheatir.inference.memory, "_first_line", lambda path: group[path])
+    assert free_bytes(torch.device("cpu")) == 2_000_000
+
+
 def test_a_limit_on_the_address_space_counts() -> None:
     code = "import torch; from vheatir.inference.memory import free_bytes; print(free_bytes(torch.device('cpu')))"
     limit = 6 * 2**30

@@ -19,7 +19,7 @@ from vheatir.data.degradations import encode_jpeg
 from vheatir.levels.blocks import block_dct, overlapping_blocks, unclipped
 from vheatir.levels.grain import _chi_square_quantile, estimate_noise
 from vheatir.levels.levels import mean_sigma
-from vheatir.nn.ops.dct import dct_basis
+from vheatir.nn.heat import dct_basis
 
 Array = npt.NDArray[Any]
 

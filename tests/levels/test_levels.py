@@ -16,7 +16,7 @@ import skimage.data
 
 import vheatir
 import vheatir.weights.file
-from vheatir.cli.restore import main
+from vheatir.cli.main import main
 from vheatir.data.degradations import encode_jpeg
 from vheatir.data.prepare.pixels import to_luma
 from vheatir.imageio.images import read_image
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("bundled")
 
 
 def run(source: Path, output: Path, *options: str) -> int:
-    return main([*options, "--device", "cpu", str(source), str(output)])
+    return main(["restore", *options, "--device", "cpu", str(source), str(output)])
 
 
 def save(path: Path, pixels: Array, *options: int) -> None:

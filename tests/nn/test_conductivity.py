@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from heat_layers import HeatLayer, random_map
 from torch import Tensor
 
-from vheatir.nn.ops import Conductivity, FrequencyValueEmbedding, interpolate_spectrum, log_spaced_conductivity
+from vheatir.nn.heat import Conductivity, FrequencyValueEmbedding, interpolate_spectrum, log_spaced_conductivity
 
 
 def test_frequencies_read_their_own_grid_positions_by_hand() -> None:

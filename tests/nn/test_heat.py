@@ -11,7 +11,7 @@ import torch
 from heat_layers import random_map
 from torch import Tensor
 
-from vheatir.nn.ops import heat_conduction, heat_decay, interpolate_spectrum, squared_frequencies
+from vheatir.nn.heat import heat_conduction, heat_decay, interpolate_spectrum, squared_frequencies
 
 CPU = torch.device("cpu")
 SIZES = [(1, 1), (1, 7), (5, 1), (2, 3), (8, 8), (13, 6), (33, 65)]

@@ -14,14 +14,12 @@ from torch import Tensor, nn
 from training_options import needs_basicsr
 
 from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
-from vheatir.nn import VHeatIR
-from vheatir.nn.mixers import MIXERS, AttentionMixer, HcNetMixer, IdentityMixer, MixerName, StepKind
-from vheatir.nn.mixers.attention import default_heads
-from vheatir.nn.mlp import make_mlp
-from vheatir.nn.vheatir import Block, GatedBranch
+from vheatir.nn import VHeatIR, VHeatIRConfig
+from vheatir.nn.mixers import MIXERS, AttentionMixer, HcNetMixer, HcNetStep, IdentityMixer, MixerName, default_heads
+from vheatir.nn.vheatir import Block, GatedBranch, make_mlp
 from vheatir.weights.file import TASKS, load_weights, save_weights, weights_path
 
-STEPS = get_args(StepKind)
+STEPS = get_args(HcNetStep)
 
 
 def randomised(module: nn.Module, seed: int = 0) -> Any:
@@ -35,8 +33,13 @@ def randomised(module: nn.Module, seed: int = 0) -> Any:
 
 
 def attention(*, shifted: bool, window: int = 4, dim: int = 6, heads: int = 2) -> AttentionMixer:
-    mixer: AttentionMixer = randomised(AttentionMixer(dim, window=window, heads=heads, shifted=shifted))
+    config = VHeatIRConfig(embed_dim=dim, window=window, num_heads=heads)
+    mixer: AttentionMixer = randomised(AttentionMixer(config, shifted=shifted))
     return mixer
+
+
+def hcnet(dim: int, step: HcNetStep) -> HcNetMixer:
+    return HcNetMixer(VHeatIRConfig(embed_dim=dim, hcnet_step=step), shifted=False).double()
 
 
 def mix(mixer: nn.Module, u: Tensor) -> Tensor:
@@ -85,7 +88,7 @@ def open_block(dim: int, mixer: AttentionMixer) -> Block:
     assert isinstance(block, Block)
     branch = block.branch
     assert isinstance(branch, GatedBranch)
-    branch.attention, branch.gate = mixer, None
+    branch.mixer, branch.gate = mixer, None
     nn.init.dirac_(branch.local.weight, groups=dim)
     for linear in (branch.value, branch.project):
         nn.init.eye_(linear.weight)
@@ -149,9 +152,9 @@ def test_heads_divide_the_width(dim: int, heads: int) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 4), (5, 3), (6, 7)])
-def test_hcnet_is_its_equation(height: int, width: int, step: StepKind) -> None:
+def test_hcnet_is_its_equation(height: int, width: int, step: HcNetStep) -> None:
     """z + k (sum of w_i z_i - W z), the neighbours outside the map being the edge itself."""
-    mixer: HcNetMixer = randomised(HcNetMixer(3, step=step))
+    mixer: HcNetMixer = randomised(hcnet(3, step))
     u = random_map(2, height, width, 3)
     weights = 1 / (1 + np.exp(-mixer.neighbours.detach().numpy())) / 8
     z = u.numpy()
@@ -174,9 +177,9 @@ def test_hcnet_is_its_equation(height: int, width: int, step: StepKind) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("extreme", [-50.0, 0.0, 50.0])
-def test_hcnets_step_is_stable_whatever_its_weights(extreme: float, step: StepKind) -> None:
+def test_hcnets_step_is_stable_whatever_its_weights(extreme: float, step: HcNetStep) -> None:
     """k W stays under 1/2: a constant stays, a checkerboard shrinks without changing its sign, nothing grows."""
-    mixer: HcNetMixer = randomised(HcNetMixer(2, step=step))
+    mixer: HcNetMixer = randomised(hcnet(2, step))
     with torch.no_grad():
         for parameter in mixer.parameters():
             parameter.fill_(extreme)
@@ -198,7 +201,7 @@ def test_hcnets_step_is_stable_whatever_its_weights(extreme: float, step: StepKi
 
 
 def test_a_checkerboard_is_damped_by_one_minus_two_k_w() -> None:
-    mixer = HcNetMixer(1, step="fixed").double()  # k = 1/2, four weights of 1/16
+    mixer = hcnet(1, "fixed")  # k = 1/2, four weights of 1/16
     board = ((-1.0) ** (torch.arange(5)[:, None] + torch.arange(5))).double()[None, :, :, None]
     damped = mix(mixer, board)[0, 2, 2, 0] / board[0, 2, 2, 0]
     assert float(damped.detach()) == pytest.approx(1 - 2 * 0.5 * 0.25, abs=1e-12)
@@ -206,7 +209,7 @@ def test_a_checkerboard_is_damped_by_one_minus_two_k_w() -> None:
 
 def test_no_heat_leaves_an_insulated_map() -> None:
     """With equal weights what leaves one pixel enters the next, so that the mean is kept."""
-    mixer, u = HcNetMixer(2, step="fixed").double(), random_map(2, 5, 7, 2)
+    mixer, u = hcnet(2, "fixed"), random_map(2, 5, 7, 2)
     mean = u.mean(dim=(1, 2))
     for _ in range(10):
         u = mix(mixer, u)
@@ -214,7 +217,7 @@ def test_no_heat_leaves_an_insulated_map() -> None:
 
 
 def test_steps_start_alike_and_only_the_input_moves_one() -> None:
-    mixers = {step: HcNetMixer(3, step=step).double() for step in STEPS}
+    mixers = {step: hcnet(3, step) for step in STEPS}
     u = random_map(2, 5, 6, 3)
     first = mix(mixers["fixed"], u)
     assert all(torch.equal(mix(mixer, u), first) for mixer in mixers.values())
@@ -260,12 +263,12 @@ def network(mixer: MixerName, **options: Any) -> VHeatIR:
 
 @pytest.mark.parametrize("mixer", get_args(MixerName))
 def test_only_the_mixer_differs(mixer: MixerName) -> None:
-    """Everything around it has the same names and shapes, and the weights of a mixer carry its name."""
+    """Everything around it has the same names and shapes."""
     shapes = {name: tensor.shape for name, tensor in network(mixer).state_dict().items()}
     common = {name: tensor.shape for name, tensor in network("identity").state_dict().items()}
     assert common.items() <= shapes.items()
     own = {name for name in shapes.keys() - common.keys() if ".embedding." not in name}
-    assert all(f".branch.{mixer}." in name for name in own)
+    assert all(".branch.mixer." in name for name in own)
     assert bool(own) is (mixer != "identity")
 
 
@@ -324,18 +327,19 @@ def test_weights_files_hold_the_mixer(mixer: MixerName, tmp_path: Path) -> None:
     save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     loaded, header = load_weights(path)
     assert header.arch["mixer"] == mixer
-    assert loaded.hyper_parameters == net.hyper_parameters
+    assert loaded.config == net.config
     assert isinstance(loaded, VHeatIR)
-    assert isinstance(loaded.groups[0].get_submodule(f"blocks.1.branch.{mixer}"), nn.Module)
+    assert isinstance(loaded.groups[0].get_submodule("blocks.1.branch.mixer"), MIXERS[mixer])
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "photo"])
 def test_bundled_weights_are_heat_told_or_not(task: Any) -> None:
     """Files from before there was a choice do not name their mixer."""
     loaded, header = load_weights(weights_path(task))
-    assert header.arch.get("mixer", "heat") == loaded.hyper_parameters["mixer"] == "heat"
-    untold = VHeatIR(**{key: value for key, value in header.arch.items() if key != "mixer"})  # type: ignore[arg-type]
-    untold.load_state_dict(loaded.state_dict())
+    assert isinstance(loaded, VHeatIR)
+    assert header.arch.get("mixer", "heat") == loaded.config.mixer == "heat"
+    untold: dict[str, Any] = {key: value for key, value in header.arch.items() if key != "mixer"}
+    VHeatIR(**untold).load_state_dict(loaded.state_dict())
 
 
 def test_every_mixer_has_its_class() -> None:
@@ -357,4 +361,4 @@ def test_frequency_embeddings_are_for_mixers_that_read_them(mixer: MixerName) ->
 
 def test_identity_hands_on_what_it_is_given() -> None:
     u = random_map(1, 3, 4, 5)
-    assert mix(IdentityMixer(), u) is u
+    assert mix(IdentityMixer(VHeatIRConfig(), shifted=False), u) is u

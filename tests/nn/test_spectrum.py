@@ -10,8 +10,7 @@ from heat_layers import random_layer, random_map, uniform_layer
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-import vheatir.nn.ops.operator
-from vheatir.nn.ops import LowSpectrum, TensorCache, dct2, idct2, kept_frequencies
+from vheatir.nn.heat import dct2, heat_conduction, heat_decay, idct2, interpolate_spectrum, kept_frequencies
 
 SIZES = [(8, 8), (13, 6), (1, 9), (2, 1)]
 
@@ -35,8 +34,9 @@ def test_the_share_is_rounded_up(size: int, ratio: float, kept: int) -> None:
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_all_frequencies_are_the_whole_operator(height: int, width: int) -> None:
     layer, u = random_layer(), random_map(2, height, width, 3)
-    low = LowSpectrum.of(height, width, 1.0)
-    torch.testing.assert_close(low.conduct(u, low.decay(layer.conductivity())), layer(u), rtol=0, atol=1e-12)
+    size = (height, width)
+    decay = heat_decay(interpolate_spectrum(layer.conductivity(), height, width, kept=size), size=size)
+    torch.testing.assert_close(heat_conduction(u, decay), layer(u), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("ratio", [0.2, 0.5, 0.9])
@@ -50,10 +50,9 @@ def test_conducts_the_low_frequencies_alone(height: int, width: int, ratio: floa
 
 def test_without_conduction_it_is_the_orthogonal_projection() -> None:
     u, v = random_map(1, 11, 8, 2), random_map(1, 11, 8, 2, seed=1)
-    low = LowSpectrum.of(11, 8, 0.4)
-    projected, other = (low.conduct(x, torch.ones(5, 4, 2, dtype=torch.float64)) for x in (u, v))
+    projected, other = (heat_conduction(x, torch.ones(5, 4, 2, dtype=torch.float64)) for x in (u, v))
     torch.testing.assert_close(projected, masked(u, 5, 4), rtol=0, atol=1e-12)
-    torch.testing.assert_close(low.conduct(projected, torch.ones(5, 4, 2)), projected, rtol=0, atol=1e-12)
+    torch.testing.assert_close(heat_conduction(projected, torch.ones(5, 4, 2)), projected, rtol=0, atol=1e-12)
     torch.testing.assert_close((projected * v).sum(), (u * other).sum(), rtol=0, atol=1e-12)
     assert not torch.allclose(projected, u, atol=0.1)
 
@@ -95,29 +94,16 @@ def test_the_transforms_cost_as_much_less(ratio: float) -> None:
     height, width, channels = 16, 24, 3
     u, decay = torch.zeros(1, height, width, channels), torch.zeros(int(ratio * height), int(ratio * width), channels)
     with FlopCounterMode(display=False) as counter:
-        LowSpectrum.of(height, width, ratio).conduct(u, decay)
+        heat_conduction(u, decay)
     expected = 2 * channels * (ratio * height**2 * width + ratio**2 * height * width**2)
     assert counter.get_total_flops() // 2 == expected
-
-
-def test_decays_are_kept_apart_from_those_of_the_whole_spectrum(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = TensorCache(max_bytes=2**20)
-    monkeypatch.setattr(vheatir.nn.ops.operator, "_DECAYS", cache)
-    u = random_map(1, 8, 8, 3)
-    with torch.no_grad():
-        first = [random_layer(spectrum_ratio=ratio)(u) for ratio in (1.0, 0.5, 0.25)]
-        assert len(cache) == 3
-        again = [random_layer(spectrum_ratio=ratio)(u) for ratio in (1.0, 0.5, 0.25)]
-    assert len(cache) == 3
-    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
 
 
 def test_half_precision_sums_in_single_precision() -> None:
     """The mean's coefficient is 100 sqrt(128 * 1024) here, near 36000, where float16 counts by 32."""
     u = 100 + random_map(1, 128, 1024, 1)
-    low = LowSpectrum.of(128, 1024, 0.1)
     decay = torch.ones(13, 103, 1)
-    torch.testing.assert_close(low.conduct(u.half(), decay).double(), low.conduct(u, decay), rtol=0, atol=0.1)
+    torch.testing.assert_close(heat_conduction(u.half(), decay).double(), heat_conduction(u, decay), rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize("ratio", [0.0, -0.5, 1.5, math.nan])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from heat_layers import random_map
 
-from vheatir.nn.ops import cut_windows, join_windows, merge_windows, split_windows
+from vheatir.nn.windows import cut_windows, join_windows, merge_windows, split_windows
 
 
 def test_windows_by_hand() -> None:
@@ -57,12 +57,19 @@ def test_gradients_match_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda windows: merge_windows(windows, 1, 3, 5), windows)
 
 
-@pytest.mark.parametrize("compiling", [False, True])
-def test_whole_windows_by_hand_and_back(compiling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Joined by shapes, and by indices as an exported graph does it."""
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
+def test_whole_windows_by_hand_and_back() -> None:
     x = torch.arange(2 * 4 * 6 * 3).view(2, 4, 6, 3)
-    windows = cut_windows(x, 2, 3)
+    rows, columns = torch.arange(4), torch.arange(6)
+    windows = cut_windows(x, 2, rows, columns)
     assert windows.shape == (12, 2, 2, 3)
     assert torch.equal(windows[4], x[0, 2:4, 2:4])  # second row, second column of the first map
-    assert torch.equal(join_windows(windows, 2, 3), x)
+    assert torch.equal(join_windows(windows, (2, 3), rows, columns), x)
+
+
+def test_windows_of_rows_and_columns_in_another_order() -> None:
+    """As windows that wrap around: cut from a map rolled by one, and put together the other way round."""
+    x = torch.arange(2 * 4 * 6 * 3).view(2, 4, 6, 3)
+    rolled = torch.roll(x, (-1, -1), (1, 2))
+    windows = cut_windows(x, 2, (torch.arange(4) + 1) % 4, (torch.arange(6) + 1) % 6)
+    assert torch.equal(windows, cut_windows(rolled, 2, torch.arange(4), torch.arange(6)))
+    assert torch.equal(join_windows(windows, (2, 3), (torch.arange(4) - 1) % 4, (torch.arange(6) - 1) % 6), x)

@@ -89,7 +89,7 @@ def test_inference_runs_without_the_training_packages(repository: Path, tmp_path
 import cv2
 import numpy as np
 import vheatir
-from vheatir.cli.restore import main
+from vheatir.cli.main import main
 
 gray = np.random.default_rng(0).integers(0, 256, (24, 20), dtype=np.uint8)
 restored = vheatir.restore(gray, task="denoise", sigma=25)
@@ -97,7 +97,7 @@ assert restored.shape == gray.shape and restored.dtype == gray.dtype
 
 source, target = sys.argv[1:]
 assert cv2.imwrite(source + "/a.png", gray)
-sys.argv = ["vheatir", "--task", "denoise", "--sigma", "25", source, target]
+sys.argv = ["vheatir", "restore", "--task", "denoise", "--sigma", "25", source, target]
 sys.exit(main())
 """
     )

@@ -24,7 +24,7 @@ from skimage.data import camera
 import vheatir
 
 WEIGHTS = ("denoise-color", "denoise-gray", "jpeg-color", "jpeg-gray")
-BASE_DEPENDENCIES = {"torch", "numpy", "opencv-python", "pillow", "safetensors", "tqdm"}
+BASE_DEPENDENCIES = {"torch", "numpy", "opencv-python", "pillow", "psutil", "safetensors", "tqdm"}
 
 
 def run(command: Sequence[str | Path], cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -134,7 +134,7 @@ def test_the_installed_wheel_restores_an_image(environment: Path, tmp_path: Path
     source, target = tmp_path / "noisy.png", tmp_path / "restored"
     assert cv2.imwrite(str(source), noisy)
 
-    run([environment / "bin" / "vheatir", "--task", "denoise", "--sigma", "25", source, target], tmp_path)
+    run([environment / "bin" / "vheatir", "restore", "--task", "denoise", "--sigma", "25", source, target], tmp_path)
 
     (written,) = target.iterdir()
     restored = cv2.imread(str(written), cv2.IMREAD_UNCHANGED)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vheatir.inference.network import RestorationNetwork
 from vheatir.nn import VHeatIR
-from vheatir.nn.ops import HeatConduction2d, interpolate_spectrum
+from vheatir.nn.heat import HeatConduction2d, interpolate_spectrum
 from vheatir.research.explain.blocks import block_label, block_outputs, conductions
 from vheatir.research.explain.conduction import (
     Conduction,

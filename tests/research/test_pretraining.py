@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,8 +32,8 @@ from vheatir.training.options import OptionError, check_options, check_pretraini
 if not HAS_BASICSR:
     pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
 
-import vheatir.research.pretrain.__main__
-import vheatir.train
+
+from vheatir.cli.main import main
 from vheatir.research.pretrain.model import center_crop, masked_psnr, pixel_weights
 from vheatir.training import registry  # noqa: F401
 from vheatir.training.basicsr import build_model
@@ -216,14 +215,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget_basicsr_logger()
 
 
-def main(monkeypatch: pytest.MonkeyPatch, module: Any, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
-    code: int = module.main()
-    return code
-
-
-def pretrain(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    return main(monkeypatch, vheatir.research.pretrain.__main__, *arguments)
+def pretrain(*arguments: str) -> int:
+    return main(["pretrain", *arguments])
 
 
 def load(path: Path) -> Any:
@@ -236,10 +229,10 @@ def read_gray(path: Path) -> NDArray[Any]:
     return image
 
 
-def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_photos_to_fine_tuning(folder: Path) -> None:
     """Pretraining in bfloat16; then a restoration starts from its weights, strictly, as the identity."""
     options = pretraining_options(train__precision="bf16", val__save_img=True)
-    assert pretrain(monkeypatch, "-opt", str(write_options(folder / "pretrain.yml", options))) == 0
+    assert pretrain("-opt", str(write_options(folder / "pretrain.yml", options))) == 0
     experiment = folder / "experiments" / "pretrained"
     checkpoint = load(experiment / "models" / "net_g_latest.pth")
     assert checkpoint.keys() == {"params", "params_ema", "head", "head_ema"}
@@ -283,21 +276,21 @@ def test_from_photos_to_fine_tuning(folder: Path, monkeypatch: pytest.MonkeyPatc
         train__optim_g__lr=0.0,
         val__val_freq=2,
     )
-    assert main(monkeypatch, vheatir.train, "-opt", str(write_options(folder / "tune.yml", options))) == 0
+    assert main(["train", "-opt", str(write_options(folder / "tune.yml", options))]) == 0
     tuned = load(folder / "experiments" / "tuned" / "models" / "net_g_latest.pth")
     assert all(torch.equal(tuned["params"][name], tensor) for name, tensor in checkpoint["params"].items())
 
 
-def test_resuming_changes_no_bit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_changes_no_bit(folder: Path) -> None:
     """8 steps equal 4, ``--auto_resume`` and 4: the head goes on as well."""
     path = str(
         write_options(
             folder / "o.yml", pretraining_options(train__scheduler={"type": "MultiStepLR", "milestones": [6]})
         )
     )
-    assert pretrain(monkeypatch, "-opt", path, "--force_yml", "name=whole") == 0
-    assert pretrain(monkeypatch, "-opt", path, "--force_yml", "train:total_iter=4") == 0
-    assert pretrain(monkeypatch, "-opt", path, "--auto_resume") == 0
+    assert pretrain("-opt", path, "--force_yml", "name=whole") == 0
+    assert pretrain("-opt", path, "--force_yml", "train:total_iter=4") == 0
+    assert pretrain("-opt", path, "--auto_resume") == 0
     whole, resumed = (
         load(folder / "experiments" / name / "models" / "net_g_8.pth") for name in ("whole", "pretrained")
     )
@@ -383,9 +376,7 @@ def test_each_command_refuses_the_files_of_the_other() -> None:
         check_pretraining_options(training_options())
 
 
-def test_wrong_options_end_in_one_sentence(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_wrong_options_end_in_one_sentence(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for change, message in (
         (
             {"pretrain__sources": ["near"]},
@@ -394,6 +385,6 @@ def test_wrong_options_end_in_one_sentence(
         ({"path__pretrain_network_g": "absent.pth"}, "The weights absent.pth do not exist: change pretrain_network_g."),
     ):
         path = str(write_options(folder / "o.yml", pretraining_options(**change)))
-        assert pretrain(monkeypatch, "-opt", path) == 2
-        assert capsys.readouterr().err.splitlines()[-1] == message
+        assert pretrain("-opt", path) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
         forget_basicsr_logger()

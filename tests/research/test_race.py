@@ -18,14 +18,13 @@ import yaml
 from torch import Tensor, nn
 from training_options import needs_basicsr, training_options, write_photos
 
+from vheatir.cli.main import main
 from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.evaluation.cost.timing import Timing
 from vheatir.evaluation.environment import Environment, describe_environments
 from vheatir.nn import VHeatIR
-from vheatir.research.race import cli
 from vheatir.research.race.costs import Cost, Costs, costs_markdown, measure_costs, read_costs, write_costs
 from vheatir.research.race.curve import CompareError, Curve, Point, read_curve, write_curve
-from vheatir.research.race.document import documented
 from vheatir.research.race.figure import line_of, plot_comparison
 from vheatir.research.race.plan import Plan, read_plan
 from vheatir.research.race.receptive import influence, receptive_sides
@@ -39,7 +38,7 @@ ENVIRONMENT = Environment("A processor", "cpu", 1, "2.13.0", "3.12.3", "0.1.0", 
 # ends the process as a power cut would, right behind the training state of step 2
 POWER_CUT = """
 import os, sys
-from vheatir.research.race import race
+from vheatir.research.race import training as race
 from vheatir.training.restoration_model import RestorationModel
 
 save = RestorationModel.save_training_state
@@ -188,7 +187,7 @@ def test_a_race_from_the_option_file_to_the_table(folder: Path, capsys: pytest.C
     """Trained by the command, both at a time where there are two cores; begun again, nothing is left to do."""
     path = write(folder, comparison_options())
     jobs = min(2, len(os.sched_getaffinity(0)))
-    assert cli.main(["-opt", str(path), "--jobs", str(jobs), "--output", "out"]) == 0
+    assert main(["race", "-opt", str(path), "--jobs", str(jobs), "--output", "out"]) == 0
     printed = capsys.readouterr().out
     assert printed == (folder / "out" / "tiny.md").read_text("utf-8")
     assert "### noise, validated at sigma50" in printed
@@ -208,10 +207,10 @@ def test_a_race_from_the_option_file_to_the_table(folder: Path, capsys: pytest.C
     assert heat.points[-1].psnr != none.points[-1].psnr
 
     before = (folder / "experiments" / "compare_tiny" / "heat_noise_3.json").stat().st_mtime_ns
-    assert cli.main(["-opt", str(path), "--output", "out"]) == 0
+    assert main(["race", "-opt", str(path), "--output", "out"]) == 0
     assert (folder / "experiments" / "compare_tiny" / "heat_noise_3.json").stat().st_mtime_ns == before
     changed = comparison_options(entries={"heat": {"mixer": "hcnet"}})
-    assert cli.main(["-opt", str(write(folder, changed)), "--output", "out"]) == 2
+    assert main(["race", "-opt", str(write(folder, changed)), "--output", "out"]) == 2
     assert "heat_noise_3.yml was made from other options: give the comparison another name" in capsys.readouterr().err
 
 
@@ -242,7 +241,7 @@ def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(folder: Path) -> None:
 def test_a_training_that_fails_is_named_with_its_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = comparison_options()
     options["common"]["datasets"]["train"]["dataroot_gt"] = "nowhere"
-    assert cli.main(["-opt", str(write(folder, options))]) == 2
+    assert main(["race", "-opt", str(write(folder, options))]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("error: The training heat_noise_3 failed: The image folder nowhere does not exist")
     assert error.endswith("heat_noise_3.log.")
@@ -359,47 +358,20 @@ def test_the_figure_shows_the_mean_and_the_range(tmp_path: Path, monkeypatch: py
     assert titles == ["race, noise: mean of 2 seeds, and range", "race, noise: mean of 1 to 2 seeds, and range"]
 
 
-# the page
-
-
-def test_tables_stand_between_their_marks(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- measured: sub/race.json -->\nold\n<!-- end of measured -->\nb\n", "utf-8")
-    assert documented(page).splitlines()[1:4] == [
-        "<!-- measured: sub/race.json -->", "*Not measured yet.*", "<!-- end of measured -->",
-    ]  # fmt: skip
-    (tmp_path / "sub").mkdir()
-    write_comparison(tmp_path / "sub" / "race.json", comparison())
-    assert cli.main(["--document", str(page), "--check"]) == 1
-    assert cli.main(["--document", str(page)]) == 0
-    text = page.read_text("utf-8")
-    assert markdown(comparison()) in text
-    assert text.startswith("a\n")
-    assert text.endswith("<!-- end of measured -->\nb\n")
-    assert cli.main(["--document", str(page), "--check"]) == 0
-    page.write_text("nothing", "utf-8")
-    with pytest.raises(CompareError, match="has no place for tables"):
-        documented(page)
-
-
-def test_the_page_of_this_project_is_current(repository: Path) -> None:
-    page = repository / "docs" / "mixers.md"
-    assert documented(page) == page.read_text("utf-8")
+# the command
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--document", "absent.md"], "The page absent.md cannot be read"),
         (["-opt", "absent.yml"], "The option file absent.yml does not exist."),
         (["-opt", "absent.yml", "--jobs", "0"], "--jobs and --threads are 1 or more"),
-        (["-opt", "absent.yml", "--check"], "--check belongs to --document"),
     ],
 )
 def test_wrong_commands_are_one_sentence(
     arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(arguments) == 2
+    assert main(["race", *arguments]) == 2
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

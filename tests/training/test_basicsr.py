@@ -95,7 +95,7 @@ def test_package_and_inference_do_without_it(repository: Path) -> None:
     result = run(
         """
         import sys
-        import vheatir, vheatir.cli.restore, vheatir.inference.restorer
+        import vheatir, vheatir.cli.main, vheatir.cli.restore, vheatir.inference.restorer
         print(*sorted({"basicsr", "torchvision", "skimage", "scipy"} & {name.split(".")[0] for name in sys.modules}))
         """,
         repository,

@@ -37,6 +37,14 @@ def test_a_batch_is_orthogonalized_matrix_by_matrix_whatever_its_scale() -> None
     torch.testing.assert_close(both[1], orthogonalize(second), rtol=0, atol=1e-9)
 
 
+def test_weak_directions_are_raised_far_above_their_share() -> None:
+    """Values from 1 to 0.001, as momenta have them; with the norm of X as the bound, a quarter is under 0.35."""
+    u, _, vt = torch.linalg.svd(_matrix(64, 64))
+    values = torch.linalg.svdvals(orthogonalize(u * torch.logspace(0, -3, 64, dtype=torch.float64) @ vt))
+    assert float(values.max()) < 1.3
+    assert float(values.quantile(0.25)) > 0.5
+
+
 def test_no_gradient_direction_gives_no_update() -> None:
     assert torch.equal(orthogonalize(torch.zeros(2, 32, 32)), torch.zeros(2, 32, 32))
 

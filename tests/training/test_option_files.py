@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from typing import Any, Final
 import pytest
 import torch
 
-from vheatir.nn import CONFIGS, VHeatIR, configuration, network_arguments
+from vheatir.nn import CONFIGS, VHeatIR, VHeatIRConfig, configuration, network_arguments
 from vheatir.training.options import read_options
 
 TRAIN: Final = Path(__file__).parents[2] / "options" / "train"
@@ -91,10 +92,10 @@ def differing(one: Path, other: Path) -> set[str]:
     return {key for key in first.keys() | second.keys() if first.get(key, ...) != second.get(key, ...)}
 
 
-def made(network: Mapping[str, Any]) -> dict[str, object]:
-    """All arguments of a network, defaults among them."""
+def made(network: Mapping[str, Any]) -> VHeatIRConfig:
+    """All options of a network, defaults among them."""
     with torch.device("meta"):
-        return VHeatIR(**network_arguments(network)).hyper_parameters
+        return VHeatIR(**network_arguments(network)).config
 
 
 def stem(path: Path) -> str:
@@ -139,13 +140,13 @@ def test_a_file_builds_the_network_that_its_family_is_named_after(path: Path) ->
     """So that what is measured of a named configuration holds for what these files train."""
     name = path.stem.removeprefix("gpu_").split("_")[0]
     channels = 3 if "color" in path.stem else 1
-    own = {"img_range": 255.0} if "network_g.img_range" in OWN_KEYS.get(path.stem, ()) else {}
-    assert made(content(path)["network_g"]) == made(configuration(name, channels) | own)
+    own: dict[str, Any] = {"img_range": 255.0} if "network_g.img_range" in OWN_KEYS.get(path.stem, ()) else {}
+    assert made(content(path)["network_g"]) == replace(configuration(name, channels), **own)
 
 
 def test_pretraining_prepares_the_network_that_ships() -> None:
     options = content(TRAIN.parent / "pretrain" / "qbheat_fast.yml")
-    assert made(options["network_g"]) == made(configuration("fast", 1))
+    assert made(options["network_g"]) == configuration("fast", 1)
 
 
 @pytest.mark.parametrize("path", FILES, ids=stem)

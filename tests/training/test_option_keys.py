@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from training_options import HAS_BASICSR, TINY_NETWORK, model_options, training_options, write_options, write_photos
 
-from vheatir.export import export
 from vheatir.nn import VHeatIR, network_arguments
+from vheatir.training.export import export
 from vheatir.training.options import OptionError, check_options
 from vheatir.weights.file import WeightsHeader, load_weights
 
@@ -130,7 +130,7 @@ def train_and_export(folder: Path, **changes: Any) -> tuple[Any, VHeatIR, Weight
 
 
 def restored(network: VHeatIR) -> Tensor:
-    x = torch.rand(2, network.in_chans, 14, 11, generator=torch.Generator().manual_seed(3))
+    x = torch.rand(2, network.config.in_chans, 14, 11, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
         output: Tensor = network.eval()(x, torch.tensor([0.1, 0.3]))
     return output

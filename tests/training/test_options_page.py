@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import importlib
-import runpy
 from inspect import signature
-from pathlib import Path
 from typing import Final
 
 import pytest
 from msgspec import NODEFAULT, Struct, inspect, structs
 from training_options import HAS_BASICSR
 
-from vheatir.nn import VHeatIR, VHeatPyramid
+from vheatir.nn import VHeatIRConfig, VHeatPyramidConfig
 from vheatir.training.muon import Muon
-from vheatir.training.options import schema, sections
+from vheatir.training.options import page, schema, sections
 from vheatir.training.options.arguments import argument_texts
 from vheatir.training.options.words import text_of
 from vheatir.training.schedule import WarmupCosine
 
-REPOSITORY: Final = Path(__file__).resolve().parents[2]
-SCRIPT: Final = runpy.run_path(str(REPOSITORY / "docs" / "scripts" / "options_page.py"))
 FILES: Final = (schema.TrainingFile, schema.PretrainingFile, schema.TestFile, schema.ComparisonFile)
 
 #: what is built from a section by its own keys
 BUILT: Final[list[tuple[type[Struct], str]]] = [
-    (sections.VHeatIROptions, "vheatir.nn.VHeatIR"),
-    (sections.VHeatPyramidOptions, "vheatir.nn.VHeatPyramid"),
+    (sections.VHeatIROptions, "vheatir.nn.VHeatIRConfig"),
+    (sections.VHeatPyramidOptions, "vheatir.nn.VHeatPyramidConfig"),
     (sections.MuonOptions, "vheatir.training.muon.Muon"),
     (sections.Adam, "torch.optim.Adam"),
     (sections.AdamW, "torch.optim.AdamW"),
@@ -40,10 +36,6 @@ BUILT: Final[list[tuple[type[Struct], str]]] = [
 ]
 
 
-def test_the_page_is_that_of_the_structures() -> None:
-    assert SCRIPT["page"]() == (REPOSITORY / "docs" / "options.md").read_text("utf-8")
-
-
 def structure(section: type[Struct]) -> inspect.StructType:
     kind = inspect.type_info(section)
     assert isinstance(kind, inspect.StructType)
@@ -53,7 +45,7 @@ def structure(section: type[Struct]) -> inspect.StructType:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.__name__)
 def test_every_key_is_explained_in_a_sentence(file: type[Struct]) -> None:
     kind = structure(file)
-    for section in (kind, *(section for _, section in SCRIPT["_sections"]("", kind))):
+    for section in (kind, *(section for _, section in page._sections("", kind))):
         for field in section.fields:
             text = text_of(field.type, "description")
             assert text.endswith("."), f"{section.cls.__name__}.{field.name}"
@@ -77,8 +69,8 @@ def test_defaults_are_those_of_what_is_built(section: type[Struct], path: str) -
 @pytest.mark.parametrize(
     ("section", "constructor", "left_out"),
     [
-        (sections.VHeatIROptions, VHeatIR, set()),
-        (sections.VHeatPyramidOptions, VHeatPyramid, set()),
+        (sections.VHeatIROptions, VHeatIRConfig, set()),
+        (sections.VHeatPyramidOptions, VHeatPyramidConfig, set()),
         (sections.MuonOptions, Muon, {"params"}),
         (sections.WarmupCosineOptions, WarmupCosine, {"optimizer", "total_iter"}),
     ],

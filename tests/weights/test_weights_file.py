@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,7 +53,7 @@ def test_the_file_says_everything_about_the_network(weights: Path) -> None:
     metadata = metadata_of(weights)
 
     arch = json.loads(metadata.pop("arch"))
-    assert arch == tiny_network(1).hyper_parameters
+    assert arch == json.loads(json.dumps(asdict(tiny_network(1).config)))
     assert json.loads(metadata.pop("training")) == {"steps": 0}
     assert metadata == {
         "format": "vheatir",

@@ -1,12 +1,8 @@
-"""The command: ``python inference.py --task denoise --sigma 15 in/ out/``, or ``vheatir`` once installed.
-
-Nothing heavy is imported before the arguments are known to be well formed: ``--help`` answers at once.
-"""
+"""``vheatir restore --task denoise --sigma 15 in/ out/``: restores an image, or a folder of them."""
 
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -14,18 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from vheatir import __version__
-from vheatir.inference.paths import FORMATS, Job, Selection, UsageError, plan_jobs
+from vheatir.cli.shared import (
+    BAD_USAGE,
+    DONE,
+    FAILED,
+    check_parent,
+    make_folder,
+    new_parser,
+    number_or_auto,
+    printable,
+    progress,
+)
+from vheatir.errors import UsageError
+from vheatir.inference.paths import FORMATS, Job, Selection, plan_jobs
 from vheatir.system.threads import choose_threads
 
 if TYPE_CHECKING:
     from vheatir.inference.folder import FileReport, Settings
 
-__all__ = ["build_parser", "main"]
-
-DONE: Final = 0
-SOME_FAILED: Final = 1
-BAD_USAGE: Final = 2
-INTERRUPTED: Final = 130
+__all__ = ["build_parser", "run"]
 
 _TASK_HELP: Final = (
     "what to remove: photo, whatever is wrong with a real photograph (noise of the camera, film grain, compression); "
@@ -43,20 +46,12 @@ examples:
   %(prog)s --task denoise --sigma 25 noisy/ out/
   %(prog)s --task denoise --sigma auto --skip-existing --report out.json photos/ out/
   %(prog)s --task jpeg photo.jpg out/
-
-exit codes:
-  0 all restored; 1 some files failed, the others are done; 2 wrong usage, or the one image given cannot be
-  restored; 130 interrupted, whole results are kept
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        description="Remove noise and JPEG artifacts from photographs.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = new_parser("restore", "Remove noise and JPEG artifacts from photographs.", _EPILOG)
     parser.add_argument("input", type=Path, help="degraded image, or folder of them with its subfolders")
     parser.add_argument("output", type=Path, help="folder for the results, made if missing")
     parser.add_argument("--task", required=True, choices=("photo", "denoise", "jpeg"), help=_TASK_HELP)
@@ -77,7 +72,7 @@ def _add_levels(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--quality",
-        type=_number_or_auto,
+        type=number_or_auto,
         help="jpeg: quality the images were saved with, 1 to 100, or auto to read it from each JPEG file, and to look "
         "for traces of (earlier) compression in the pixels of all files (default)",
     )
@@ -130,10 +125,6 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
 
-def _number_or_auto(text: str) -> float | str:
-    return text if text == "auto" else float(text)
-
-
 def _white_level(text: str) -> int:
     if not 255 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"white is 255 to 65535, not {text}")
@@ -141,25 +132,11 @@ def _white_level(text: str) -> int:
 
 
 def _sigma(text: str) -> float | str | tuple[float, ...]:
-    return tuple(map(float, text.split(","))) if "," in text else _number_or_auto(text)
+    return tuple(map(float, text.split(","))) if "," in text else number_or_auto(text)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; argparse exits by itself on malformed arguments."""
-    arguments = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.WARNING if arguments.quiet else logging.INFO, format="%(message)s")
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # failures are reported in our own words
-    try:
-        return _run(arguments)
-    except ValueError as error:
-        print(f"error: {_printable(str(error))}", file=sys.stderr)
-        return BAD_USAGE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
-
-
-def _run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:
+    """Restore, say what became of each file, and return the exit code."""
     _check_arguments(arguments)
     selection = Selection(
         include=tuple(arguments.include),
@@ -174,15 +151,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
     choose_threads()
     settings = _settings(arguments)
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"The output folder {arguments.output} cannot be made: {error.strerror}.") from error
+    make_folder(arguments.output, "output folder")
 
     from vheatir.inference.folder import write_report
-    from vheatir.system.allocator import keep_freed_memory
 
-    keep_freed_memory()
     reports: list[FileReport] = []
     try:
         _restore_all(jobs, settings, reports, quiet=arguments.quiet)
@@ -208,8 +180,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     for option, path in (("--compare", arguments.compare), ("--report", arguments.report)):
         if path is not None and arguments.input.is_dir() and _is_within(path, arguments.input):
             raise UsageError(f"{option} {path} lies within the input {arguments.input}; give a place outside of it.")
-    if arguments.report is not None and not arguments.report.absolute().parent.is_dir():
-        raise UsageError(f"The folder of --report {arguments.report} does not exist; make it first.")
+    check_parent(arguments.report, "--report")
 
 
 def _is_within(path: Path, folder: Path) -> bool:
@@ -225,7 +196,7 @@ def _print_plan(jobs: Sequence[Job], *, skip_existing: bool) -> int:
             print(f"{job.name} -> {job.destination}  skipped, it exists")
         else:
             print(f"{job.name} -> {job.destination}")
-    return DONE if all(job.problem is None for job in jobs) else SOME_FAILED
+    return DONE if all(job.problem is None for job in jobs) else FAILED
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -258,31 +229,27 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _restore_all(jobs: Sequence[Job], settings: Settings, reports: list[FileReport], *, quiet: bool) -> None:
     """Restore the files behind a progress bar; ``reports`` grows on the way, so an interruption leaves it."""
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
     from vheatir.inference.folder import restore_files
 
     megapixels, seconds = 0.0, 0.0
-    with logging_redirect_tqdm(), tqdm(total=len(jobs), unit="image", disable=quiet) as bar:
+    with progress(len(jobs), quiet=quiet) as advance:
         for report in restore_files(jobs, settings):
             reports.append(report)
             if report.status == "restored":
                 megapixels += report.width * report.height / 1e6
                 seconds += report.seconds
-                bar.set_postfix_str(f"{megapixels / seconds:.3g} megapixels/s", refresh=False)
-            bar.update()
+            advance(f"{megapixels / seconds:.3g} megapixels/s" if seconds else "")
 
 
 def _print_reports(reports: Sequence[FileReport], output: Path, *, quiet: bool) -> None:
     for report in reports:
         if report.failure is not None:
-            print(f"failed: {_printable(report.failure)}", file=sys.stderr)
+            print(f"failed: {printable(report.failure)}", file=sys.stderr)
     if quiet:
         return
     for report in reports:
         if report.status == "restored":
-            print(_printable(_line(report)))
+            print(printable(_line(report)))
     counts = {
         status: sum(report.status == status for report in reports) for status in ("restored", "failed", "skipped")
     }
@@ -299,13 +266,8 @@ def _line(report: FileReport) -> str:
     return f"{shown}  {report.width}x{report.height}  {report.level}{note}  {report.seconds:.2f} s"
 
 
-def _printable(text: str) -> str:
-    """Names of files may hold bytes that are no UTF-8; what cannot be printed is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def _exit_code(reports: Sequence[FileReport], *, single: bool) -> int:
     failures = [report for report in reports if report.failure is not None]
     if not failures:
         return DONE
-    return BAD_USAGE if single and failures[0].is_bad_input else SOME_FAILED
+    return BAD_USAGE if single and failures[0].is_bad_input else FAILED

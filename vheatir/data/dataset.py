@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from vheatir.data.camera import draw_shot
-from vheatir.data.degradations import Degradation, jpeg_level, noise_level, to_unit
-from vheatir.data.evaluation import Task, clean_image, degraded_image
+from vheatir.data.degradations import Degradation, to_unit
+from vheatir.data.evaluation import Task, clean_image, degraded_image, told_condition
 from vheatir.data.mixture import DegradationMixture, as_color, make_jpeg, make_mixture, make_noise
-from vheatir.data.sources import CachedSource, ImageSource, open_source, read_name_list
+from vheatir.data.sources import CachedSource, open_dataset
 from vheatir.nn.pyramid import UNKNOWN
 from vheatir.training.basicsr import DATASET_REGISTRY
 
@@ -65,7 +65,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     def __init__(self, opt: Mapping[str, Any]) -> None:
         self.opt = opt
         self.channels = int(opt["in_chans"])
-        selected = _select(open_source(_roots(opt)), opt)
+        selected = open_dataset(opt)
         self.source = CachedSource(selected) if opt.get("cache", False) else selected
         if opt["phase"] == "train":
             self.degradation = _training_degradation(opt["degradation"])
@@ -103,16 +103,10 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
         if crop is not None:
             clean = _middle(clean, int(crop))
         degraded = degraded_image(clean, task=task, level=value)
-        level = noise_level(value) if task == "denoise" else jpeg_level(value)
         target = to_unit(clean)
         if self.opt.get("gray"):
             degraded, target = as_color(degraded), as_color(target)
-        told: Any = {
-            None: level,
-            "all": [level, 0] if task == "denoise" else [0, level],
-            "none": [UNKNOWN, UNKNOWN],
-        }[self.opt.get("tell")]
-        return self._item(degraded, target, np.array(told, dtype=np.float32), index)
+        return self._item(degraded, target, told_condition(task, value, self.opt.get("tell")), index)
 
     def _photograph(self, index: int, size: int) -> dict[str, Any]:
         """The middle of an image, taken by a camera that is the same every time."""
@@ -133,23 +127,6 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
             "lq_path": name,
             "gt_path": name,
         }
-
-
-def _roots(opt: Mapping[str, Any]) -> list[str]:
-    if (opt.get("dataroot_gt") is None) == (opt.get("dataroots_gt") is None):
-        raise ValueError(f"Dataset {opt['name']} needs either dataroot_gt (one folder) or dataroots_gt (a list).")
-    return list(opt["dataroots_gt"]) if opt.get("dataroot_gt") is None else [opt["dataroot_gt"]]
-
-
-def _select(source: ImageSource, opt: Mapping[str, Any]) -> ImageSource:
-    included = read_name_list(opt["include_list"]) if opt.get("include_list") else set(source.names)
-    excluded = read_name_list(opt["exclude_list"]) if opt.get("exclude_list") else set()
-    keep = [index for index, name in enumerate(source.names) if name in included - excluded]
-    if not keep:
-        raise FileNotFoundError(
-            f"The lists of dataset {opt['name']} leave no image: check include_list and exclude_list."
-        )
-    return source.select(keep)
 
 
 def _training_degradation(options: Mapping[str, Any]) -> Degradation | DegradationMixture:

@@ -1,6 +1,6 @@
 """Clean and degraded images of the field's evaluation protocol: the one place that makes them.
 
-It is that of SwinIR's test script (Liang et al., ICCVW 2021): validation, ``vheatir.test`` and ``vheatir.evaluation``
+It is that of SwinIR's test script (Liang et al., ICCVW 2021): validation, ``vheatir test`` and ``vheatir benchmark``
 all score what these functions return.
 """
 
@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.color import rgb_to_studio_luma
-from vheatir.data.degradations import benchmark_noise, encode_jpeg, to_unit
+from vheatir.data.degradations import benchmark_noise, encode_jpeg, jpeg_level, noise_level, to_unit
 from vheatir.data.sources import ImageSource
+from vheatir.nn.pyramid import UNKNOWN
 
-__all__ = ["Task", "clean_image", "degraded_image"]
+__all__ = ["Task", "Tell", "clean_image", "degraded_image", "told_condition"]
 
 Task = Literal["denoise", "jpeg"]
+#: which levels a network of two levels is told; None is for a network of one level
+Tell = Literal["all", "none"] | None
 Image = NDArray[np.uint8]
 
 
@@ -57,3 +60,19 @@ def degraded_image(clean: Image, *, task: Task, level: float, seed: int = 0) -> 
     if task == "denoise":
         return benchmark_noise(clean, level, seed=seed)
     return to_unit(encode_jpeg(clean, int(level)))
+
+
+def told_condition(task: Task, level: float, tell: Tell) -> NDArray[np.float32]:
+    """What a network is told of a level: a scalar, or (2,), noise and JPEG compression, for a network of two levels.
+
+    Args:
+        task: what the level is of.
+        level: σ in 8-bit units, or the JPEG quality.
+        tell: "all" says that there is nothing else, "none" leaves both levels to the network.
+    """
+    condition = noise_level(level) if task == "denoise" else jpeg_level(level)
+    if tell is None:
+        return np.array(condition, dtype=np.float32)
+    if tell == "none":
+        return np.array([UNKNOWN, UNKNOWN], dtype=np.float32)
+    return np.array([condition, 0] if task == "denoise" else [0, condition], dtype=np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +21,8 @@ __all__ = [
     "LmdbSource",
     "TarSource",
     "find_images",
+    "find_in_folders",
+    "open_dataset",
     "open_source",
     "read_name_list",
 ]
@@ -76,7 +78,7 @@ class LmdbSource:
     def __init__(self, root: Path, names: Sequence[str] | None = None) -> None:
         listing = root / "meta_info.txt"
         if not listing.is_file():
-            raise FileNotFoundError(f"{root} has no meta_info.txt: make the database again with datasets/prepare.py.")
+            raise FileNotFoundError(f"{root} has no meta_info.txt: make the database again with vheatir prepare.")
         self.root = root
         # lines are "name (height,width,channels) compression level", and a name may hold spaces
         everything = [line.rsplit(" ", 2)[0] for line in listing.read_text().splitlines() if line.strip()]
@@ -95,7 +97,7 @@ class LmdbSource:
 
 
 class TarSource:
-    """Encoded images in an uncompressed tar archive, as ``datasets/pack.py`` writes them.
+    """Encoded images in an uncompressed tar archive, as ``vheatir pack`` writes them.
 
     A member is called by its own name, whatever format it holds; other members are passed over.
 
@@ -190,6 +192,30 @@ def open_source(roots: Sequence[str | Path]) -> ImageSource:
     return parts[0] if len(parts) == 1 else _ChainedSource(parts)
 
 
+def open_dataset(section: Mapping[str, Any]) -> ImageSource:
+    """Open the images of a dataset section of an option file.
+
+    Args:
+        section: ``dataroot_gt`` or ``dataroots_gt``, and ``include_list`` and ``exclude_list``, if any.
+
+    Raises:
+        FileNotFoundError: as :func:`open_source`, or if the lists leave no image.
+        ValueError: if both keys or none name the roots.
+    """
+    roots = [section[key] for key in ("dataroot_gt", "dataroots_gt") if section.get(key) is not None]
+    if len(roots) != 1:
+        raise ValueError(f"Dataset {section['name']} needs either dataroot_gt (one folder) or dataroots_gt (a list).")
+    source = open_source(roots[0] if isinstance(roots[0], list) else roots)
+    included = read_name_list(section["include_list"]) if section.get("include_list") else set(source.names)
+    excluded = read_name_list(section["exclude_list"]) if section.get("exclude_list") else set()
+    keep = [index for index, name in enumerate(source.names) if name in included - excluded]
+    if not keep:
+        raise FileNotFoundError(
+            f"The lists of dataset {section['name']} leave no image: check include_list and exclude_list."
+        )
+    return source.select(keep)
+
+
 def _open_root(root: Path) -> ImageSource:
     if root.suffix == ".lmdb":
         return LmdbSource(root)
@@ -199,6 +225,25 @@ def _open_root(root: Path) -> ImageSource:
 def find_images(folder: Path) -> list[Path]:
     """Image files below a folder, sorted by path."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def find_in_folders(folders: Iterable[Path], option: str) -> list[Path]:
+    """Images of all folders, in order.
+
+    Args:
+        folders: where to look.
+        option: that named them, for the message.
+
+    Raises:
+        FileNotFoundError: if a folder does not exist or holds none.
+    """
+    paths = []
+    for folder in folders:
+        found = find_images(folder)
+        if not found:
+            raise FileNotFoundError(f"{folder} holds no image: check {option}.")
+        paths += found
+    return paths
 
 
 def read_name_list(path: str | Path) -> set[str]:
@@ -219,7 +264,7 @@ def _decode(encoded: NDArray[np.uint8], channels: int, where: str) -> Image:
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     image = cv2.imdecode(encoded, flag) if encoded.size else None
     if image is None:
-        raise OSError(f"{where} cannot be decoded: replace or remove it (datasets/prepare.py lists such files).")
+        raise OSError(f"{where} cannot be decoded: replace or remove it (vheatir prepare lists such files).")
     if channels == 3:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return image.astype(np.uint8, copy=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, Protocol, runtime_checkable
@@ -9,18 +10,19 @@ from typing import Final, Literal, Protocol, runtime_checkable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from vheatir.data.evaluation import Task
+from vheatir.data.evaluation import Task, Tell, told_condition
 from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.inference.compute import select_device
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import tile_overlap
 from vheatir.inference.tiling import restore_in_tiles
 from vheatir.levels.levels import Levels, trained_levels
-from vheatir.nn.configs import CONFIGS
+from vheatir.nn import CONFIGS, VHeatIR, VHeatPyramid
+from vheatir.nn.cpu import fast_on_cpu
 
-__all__ = ["Countable", "Method", "ModelMethod", "load_method"]
+__all__ = ["Countable", "Method", "ModelMethod", "NetworkMethod", "load_method"]
 
 #: the configuration whose weights are inside the package
 _BUNDLED_CONFIG: Final = "fast"
@@ -85,14 +87,13 @@ class ModelMethod:
                 quality outside becomes the nearest trained one, with a logged note.
         """
         levels = self.check(level)
-        device = next(self.model.parameters()).device
-        channels_first = degraded[None] if degraded.ndim == 2 else degraded.transpose(2, 0, 1)
-        x = torch.from_numpy(np.ascontiguousarray(channels_first))[None].to(device)
-        with torch.inference_mode():
-            restored = self._restore(x.expand(-1, self.model.channels, -1, -1), levels)[0].cpu().numpy()
-        # a gray image may have gone through a colour model
-        output = restored.mean(axis=0) if degraded.ndim == 2 else restored.transpose(1, 2, 0)
-        return np.asarray(output, dtype=np.float32)
+
+        def whole(x: Tensor) -> Tensor:
+            restored: Tensor = self.model(x, sigma=levels.sigma, quality=levels.quality)
+            return restored
+
+        overlap = tile_overlap(self.model.header.degradation, levels)
+        return _restored(whole, degraded, self.model, self.model.channels, self.tile, overlap)
 
     def check(self, level: float) -> Levels:
         """What the network is told of a level.
@@ -107,22 +108,59 @@ class ModelMethod:
         return count_parameters(self.model)
 
     def multiply_adds(self, height: int, width: int) -> int:
-        return _multiply_adds(self.model, height, width)
+        return _multiply_adds(self.model.network, height, width)
 
     def _levels(self, level: float) -> Levels:
         if self.model.task != "photo":
             return Levels(sigma=level) if self.task == "denoise" else Levels(quality=level)
         return Levels(sigma=level, quality=100.0) if self.task == "denoise" else Levels(sigma=0.0, quality=level)
 
-    def _restore(self, x: Tensor, levels: Levels) -> Tensor:
-        def whole(part: Tensor) -> Tensor:
-            restored: Tensor = self.model(part, sigma=levels.sigma, quality=levels.quality)
+
+class NetworkMethod:
+    """A network as an option file describes it, without a record of what it was trained on, in full precision.
+
+    Args:
+        name: heading in tables.
+        network: on its device.
+        task: what the levels are of.
+        tell: which levels a network of two levels is told.
+        tile: as for :class:`ModelMethod`.
+        overlap: pixels that neighbouring tiles share.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: VHeatIR | VHeatPyramid,
+        *,
+        task: Task,
+        tell: Tell = None,
+        tile: int | None = None,
+        overlap: int = 32,
+    ) -> None:
+        self.name = name
+        self.network = fast_on_cpu(network)
+        self.task: Task = task
+        self.tell: Tell = tell
+        self.tile = tile
+        self.overlap = overlap
+
+    def __call__(self, degraded: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+        """Restore one image; see :class:`Method`."""
+        told = torch.from_numpy(told_condition(self.task, level, self.tell)[None])
+
+        def whole(x: Tensor) -> Tensor:
+            restored: Tensor = self.network(x, told.to(x.device))
             return restored
 
-        if self.tile is None:
-            return whole(x)
-        overlap = min(tile_overlap(self.model.header.degradation, levels), self.tile // 2)
-        return restore_in_tiles(whole, x, tile=self.tile, overlap=overlap)
+        return _restored(whole, degraded, self.network, self.network.config.in_chans, self.tile, self.overlap)
+
+    @property
+    def parameters(self) -> int:
+        return count_parameters(self.network)
+
+    def multiply_adds(self, height: int, width: int) -> int:
+        return _multiply_adds(self.network, height, width)
 
 
 def load_method(
@@ -164,6 +202,26 @@ def load_method(
 
 
 @lru_cache(maxsize=256)
-def _multiply_adds(model: RestorationNetwork, height: int, width: int) -> int:
+def _multiply_adds(network: VHeatIR | VHeatPyramid, height: int, width: int) -> int:
     """Sets repeat their sizes, and counting copies the network each time."""
-    return image_multiply_adds(model.network, height, width)  # type: ignore[arg-type]  # load_weights builds one
+    return image_multiply_adds(network, height, width)
+
+
+def _restored(
+    whole: Callable[[Tensor], Tensor],
+    degraded: NDArray[np.float32],
+    network: nn.Module,
+    channels: int,
+    tile: int | None,
+    overlap: int,
+) -> NDArray[np.float32]:
+    """Let ``whole`` restore an image (H, W) or (H, W, 3) in the channels of its network, in tiles if asked."""
+    channels_first = degraded[None] if degraded.ndim == 2 else degraded.transpose(2, 0, 1)
+    x = torch.from_numpy(np.ascontiguousarray(channels_first))[None].to(next(network.parameters()).device)
+    x = x.expand(-1, channels, -1, -1)
+    with torch.inference_mode():
+        y = whole(x) if tile is None else restore_in_tiles(whole, x, tile=tile, overlap=min(overlap, tile // 2))
+    restored = y[0].cpu().numpy()
+    # a gray image may have gone through a colour network
+    output = restored.mean(axis=0) if degraded.ndim == 2 else restored.transpose(1, 2, 0)
+    return np.asarray(output, dtype=np.float32)

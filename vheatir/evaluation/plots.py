@@ -1,20 +1,17 @@
-"""``python -m vheatir.evaluation plot RESULTS... --output FOLDER``: quality against level, work and time.
+"""Figures of results: quality against level, work and time; and lines with their range.
 
 Readable in print without colour: every method has a marker and a dash of its own.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from vheatir.evaluation.cli import run_command
-from vheatir.evaluation.results import Result, ResultError, read_results
+from vheatir.evaluation.results import Result, ResultError
 from vheatir.evaluation.tables import DEGRADED_ROWS
 from vheatir.system.atomic import atomic_path
 
@@ -22,9 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Line", "build_parser", "main", "plot_lines", "plot_results"]
+__all__ = ["Line", "plot_lines", "plot_results"]
 
-_FORMATS: Final = ("png", "pdf", "svg")
 _LEVEL_NAMES: Final = {"denoise": "noise σ (8-bit units)", "jpeg": "JPEG quality"}
 _MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 _DASHES: Final = ("-", "--", "-.", ":")
@@ -55,35 +51,6 @@ class Line:
     y: Sequence[float]
     low: Sequence[float]
     high: Sequence[float]
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """Return the command's argument parser."""
-    parser = argparse.ArgumentParser(
-        prog="python -m vheatir.evaluation plot",
-        description="Plot PSNR against level, multiply-adds and seconds, one figure a set, from result files.",
-    )
-    parser.add_argument("results", type=Path, nargs="+", help="result files (JSON)")
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="where to, made if missing")
-    parser.add_argument("--format", choices=_FORMATS, default="png", help="of the figures (default: png)")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Plot, name the files, and return the exit code."""
-    arguments = build_parser().parse_args(argv)
-    return run_command(lambda: _run(arguments))
-
-
-def _run(arguments: argparse.Namespace) -> int:
-    results = [result for path in arguments.results for result in read_results(path)]
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ResultError(f"The folder of --output {arguments.output} cannot be made: {error.strerror}.") from error
-    for path in plot_results(results, arguments.output, suffix=arguments.format):
-        sys.stdout.write(f"{path}\n")
-    return 0
 
 
 def plot_results(results: Sequence[Result], folder: Path, *, suffix: str = "png") -> list[Path]:
@@ -261,7 +228,3 @@ def _marker(style: _Style) -> dict[str, Any]:
 def _has_psnr(result: Result) -> bool:
     """Equal images have an infinite PSNR, which no axis holds."""
     return result.means.get("psnr", float("inf")) != float("inf")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

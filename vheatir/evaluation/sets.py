@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.evaluation import Task
-from vheatir.data.sources import FolderSource, find_images
+from vheatir.data.sources import FolderSource, ImageSource, find_images
 from vheatir.evaluation.results import Channels
 from vheatir.inference.paths import IMAGE_SUFFIXES
 
-__all__ = ["ImageEntry", "ImageSet", "Manifest", "SetError", "describe_images", "known_sets", "open_set"]
+__all__ = ["ImageEntry", "ImageSet", "Manifest", "SetError", "describe_images", "known_sets", "make_set", "open_set"]
 
 _MANIFESTS: Final = Path(__file__).with_name("data") / "sets"
 #: mismatches that are named in one line; a copy in which everything differs would fill pages
@@ -80,7 +80,7 @@ class ImageSet:
 
     name: str
     folder: Path
-    source: FolderSource
+    source: ImageSource
     names: tuple[str, ...]
     manifest: Manifest | None
     mismatches: tuple[str, ...]
@@ -116,8 +116,22 @@ def open_set(name: str, folder: Path) -> ImageSet:
     paths = find_images(folder)
     if not paths:
         raise SetError(f"The folder {folder} of set {name} holds no image ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    source = FolderSource(paths)
-    names = tuple(path.relative_to(folder).as_posix() for path in paths)
+    return make_set(name, folder, FolderSource(paths), [path.relative_to(folder).as_posix() for path in paths])
+
+
+def make_set(name: str, folder: Path, source: ImageSource, names: Sequence[str]) -> ImageSet:
+    """Make a set of images that are open already; a known name (in any case) is checked.
+
+    Args:
+        name: heading in tables.
+        folder: where the images lie, for messages.
+        source: the images.
+        names: their paths within the folder.
+
+    Raises:
+        SetError: if an image cannot be decoded.
+    """
+    names = tuple(names)
     try:
         found, is_gray = _look(source, names)
     except OSError as error:
@@ -143,7 +157,7 @@ def describe_images(names: Sequence[str], images: Iterable[NDArray[np.uint8]]) -
     )
 
 
-def _look(source: FolderSource, names: Sequence[str]) -> tuple[tuple[ImageEntry, ...], bool]:
+def _look(source: ImageSource, names: Sequence[str]) -> tuple[tuple[ImageEntry, ...], bool]:
     """Entries of all images, and whether all are gray; one image is in memory at a time."""
     entries: list[ImageEntry] = []
     is_gray = True

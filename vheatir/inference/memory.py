@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import resource
+import sys
 from pathlib import Path
 from typing import Final
 
+import psutil
 import torch
 from torch import nn
 
 from vheatir.inference.tiling import GRID
-from vheatir.nn import VHeatPyramid
+from vheatir.nn import VHeatIR, VHeatPyramid
 
 __all__ = ["free_bytes", "is_out_of_memory", "largest_tile"]
 
@@ -24,21 +25,20 @@ _BYTES_PER_FEATURE: Final = 50
 _FEATURES_OF_OTHER_NETWORKS: Final = 64
 # the rest is for the image, the band under work, and whatever else the machine does
 _SHARE_FOR_TILES: Final = 0.5
-_ASSUMED_FREE: Final = 2 * 2**30
 
 
 def free_bytes(device: torch.device) -> int:
     """Return the bytes that can still be had on a device: the GPU's, or the machine's within this process' limits."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(max(0, min(_machine_bytes(), _group_bytes(), _address_bytes())))
+    return int(max(0, min(psutil.virtual_memory().available, _group_bytes(), _address_bytes())))
 
 
 def largest_tile(network: nn.Module, device: torch.device, *, images: int = 1) -> int:
     """Return the side of the largest square tile, a multiple of 8, expected to fit into the memory that is free.
 
     Args:
-        network: a network with ``hyper_parameters`` as :class:`vheatir.VHeatIR` has them, or any other.
+        network: one of ours, or any other.
         device: where it computes.
         images: images in a batch.
     """
@@ -54,43 +54,31 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def _bytes_per_pixel(network: nn.Module) -> float:
-    parameters = getattr(network, "hyper_parameters", {})
+    features: float = _FEATURES_OF_OTHER_NETWORKS
     if isinstance(network, VHeatPyramid):
-        features = sum(width / 4.0 ** (scale + 1) for scale, width in enumerate(network.widths))
-        return _BYTES_PER_FEATURE * features
-    width, scale = parameters.get("embed_dim"), parameters.get("downscale")
-    if not isinstance(width, int) or not isinstance(scale, int):
-        return _BYTES_PER_FEATURE * _FEATURES_OF_OTHER_NETWORKS
-    return _BYTES_PER_FEATURE * width / scale**2
-
-
-def _machine_bytes() -> int:
-    """What Linux counts as available: free, or given up at once."""
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return _ASSUMED_FREE
+        features = sum(width / 4.0 ** (scale + 1) for scale, width in enumerate(network.config.widths))
+    elif isinstance(network, VHeatIR):
+        features = network.config.embed_dim / network.config.downscale**2
+    return _BYTES_PER_FEATURE * features
 
 
 def _group_bytes() -> float:
     """What the control group (a container's limit) leaves, version 2."""
-    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if not limit or not used or limit[0] == "max":
-        return math.inf
-    return int(limit[0]) - int(used[0])
+    limit, used = (_first_line(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    return int(limit) - int(used) if limit.isdecimal() and used.isdecimal() else math.inf
 
 
 def _address_bytes() -> float:
-    """What ``ulimit -v`` leaves."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    pages = _lines("/proc/self/statm")
-    if limit == resource.RLIM_INFINITY or not pages:
+    """What ``ulimit -v`` leaves; only Linux has such a limit."""
+    if sys.platform != "linux":
         return math.inf
-    return limit - int(pages[0].split()[0]) * resource.getpagesize()
+    process = psutil.Process()
+    limit, _ = process.rlimit(psutil.RLIMIT_AS)
+    return math.inf if limit == psutil.RLIM_INFINITY else limit - process.memory_info().vms
 
 
-def _lines(path: str) -> list[str]:
+def _first_line(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="ascii").splitlines()
+        return Path(path).read_text(encoding="ascii").strip()
     except OSError:
-        return []
+        return ""

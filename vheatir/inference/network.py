@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vheatir.data.degradations import jpeg_level, noise_level
 from vheatir.levels.levels import Levels, check_levels
 from vheatir.nn import VHeatPyramid
+from vheatir.nn.cpu import fast_on_cpu
 from vheatir.nn.pyramid import UNKNOWN
 from vheatir.weights.file import LevelName, Task, WeightsHeader, load_weights, weights_path
 
@@ -171,7 +172,7 @@ def load_model(
         CheckpointError: if the name or the file is not one of ours.
     """
     network, header = load_weights(weights_path(name_or_path))
-    model = RestorationNetwork(network, header).eval().requires_grad_(False)
+    model = RestorationNetwork(fast_on_cpu(network), header).eval().requires_grad_(False)
     model.to(device=device, dtype=dtype)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return model

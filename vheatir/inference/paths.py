@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vheatir.errors import UsageError
+
 __all__ = [
     "FORMATS",
     "IMAGE_SUFFIXES",
@@ -19,7 +21,6 @@ __all__ = [
     "LOSSLESS_SUFFIXES",
     "Job",
     "Selection",
-    "UsageError",
     "plan_jobs",
 ]
 
@@ -48,10 +49,6 @@ _OTHER_PICTURES: Final = frozenset({
     ".ppm", ".pnm", ".fits", ".dcm", ".pdf", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2",
     ".orf", ".rw2", ".raf", ".pef", ".raw", ".3fr", ".iiq",
 })  # fmt: skip
-
-
-class UsageError(ValueError):
-    """A request that cannot be carried out as it stands; nothing has been done yet."""
 
 
 @dataclass(frozen=True)

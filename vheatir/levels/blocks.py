@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vheatir.nn.ops.dct import dct_basis
+from vheatir.nn.heat import dct_basis
 
 __all__ = ["block_dct", "full_scale", "overlapping_blocks", "unclipped", "unsilenced"]
 
@@ -21,6 +21,8 @@ _CLIPPED_SHARE = 0.05
 _CONSTANT_LINES = 2
 #: or if it has no more than four values, and they are as far apart as this
 _FAR_APART = 8 / 255
+#: or if so many of its values lie in the first and the last eighth of their range
+_SHARE_AT_ENDS = 0.75
 
 
 def overlapping_blocks(image: npt.NDArray[Any], side: int, *, most: int) -> npt.NDArray[np.float32]:
@@ -84,7 +86,9 @@ def _has_few_values(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     last_but_one = np.where(pixels < high, pixels, -np.inf).max(axis=1, keepdims=True)
     is_one_of_four = (pixels <= second) | (pixels >= last_but_one)
     few: npt.NDArray[np.bool_] = is_one_of_four.all(axis=1) & ((high - low)[:, 0] >= _FAR_APART)
-    return few
+    # two values that JPEG or scanning has spread: noise has few values at the ends of its range
+    ends = (pixels < low + (high - low) / 8) | (pixels > high - (high - low) / 8)
+    return few | ((ends.mean(axis=1) >= _SHARE_AT_ENDS) & ((high - low)[:, 0] >= 4 * _FAR_APART))
 
 
 def full_scale(image: npt.NDArray[Any]) -> float:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from vheatir.nn.configs import CONFIGS, configuration, network_arguments
-from vheatir.nn.pyramid import VHeatPyramid
-from vheatir.nn.vheatir import VHeatIR
+from vheatir.nn.pyramid import VHeatPyramid, VHeatPyramidConfig
+from vheatir.nn.vheatir import CONFIGS, VHeatIR, VHeatIRConfig, configuration, network_arguments
 
-__all__ = ["CONFIGS", "VHeatIR", "VHeatPyramid", "configuration", "network_arguments"]
+__all__ = [
+    "CONFIGS",
+    "VHeatIR",
+    "VHeatIRConfig",
+    "VHeatPyramid",
+    "VHeatPyramidConfig",
+    "configuration",
+    "network_arguments",
+]

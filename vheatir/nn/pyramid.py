@@ -1,7 +1,7 @@
 """VHeatPyramid: the blocks of VHeatIR on a pyramid of resolutions, one network for noise, JPEG artifacts and both.
 
 Sources: U-Net, MICCAI 2015 (the shape); SCUNet, Machine Intelligence Research 2023 (skips that are added);
-vHeat, CVPR 2025 (the operator, :mod:`vheatir.nn.ops`); CBDNet, CVPR 2019 (a small network that estimates the
+vHeat, CVPR 2025 (the operator, :mod:`vheatir.nn.heat`); CBDNet, CVPR 2019 (a small network that estimates the
 noise level where nobody tells it, and whose estimate can be scaled). The weight of the correction, which makes the
 network the identity where there is nothing to remove, is this project's own.
 """
@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, Literal, overload
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vheatir.nn.mixers import MixerName, MixerOptions
-from vheatir.nn.ops import add_into, take_inner
-from vheatir.nn.vheatir import Block, GatedBranch, ResidualGroup, pad_to_multiple
+from vheatir.nn.mixers import MixerName
+from vheatir.nn.vheatir import ResidualGroup, VHeatIRConfig, crop_to, pad_to_multiple
 
-__all__ = ["LEVELS", "UNKNOWN", "LevelEstimator", "VHeatPyramid", "correction_weight"]
+__all__ = ["LEVELS", "UNKNOWN", "LevelEstimator", "VHeatPyramid", "VHeatPyramidConfig", "correction_weight"]
 
 #: what a network is told or estimates, in this order: noise σ/255, and JPEG (100 - quality)/100
 LEVELS: Final = ("noise", "jpeg")
@@ -66,16 +66,9 @@ class LevelEstimator(nn.Module):
         return F.softplus(estimate.to(torch.promote_types(estimate.dtype, torch.float32)))
 
 
-class VHeatPyramid(nn.Module):
-    """Image restoration network: ``x + weight(levels) * reconstruct(shallow + pyramid(shallow))``.
-
-    Residual groups on the way down, one at the bottom, and on the way up, where each group's input is the sum of what
-    comes from below and of what left the group of its resolution on the way down. The grids are 1/2, 1/4, 1/8, ...
-    of the image's.
-
-    The network works with two level maps: noise, and JPEG compression. A level that is not given is
-    estimated from the image. The correction is weighted by ``t / (t + 1)`` with t = σ + (100 - quality): where there is
-    nothing to remove, the result is the input.
+@dataclass(frozen=True, kw_only=True)
+class VHeatPyramidConfig:
+    """The options of a pyramid.
 
     Args:
         in_chans: channels of the image, 1 (gray) or 3 (RGB; a gray image has three equal channels).
@@ -91,68 +84,81 @@ class VHeatPyramid(nn.Module):
         estimator_width: channels of the level estimator.
 
     Raises:
-        ValueError: if an argument is outside its range; the message names it.
+        ValueError: if an option is outside its range; the message names it.
     """
 
-    def __init__(
-        self,
-        *,
-        in_chans: int = 3,
-        widths: Sequence[int] = (64, 128, 256),
-        depths: Sequence[int] = (3, 3, 4, 3, 3),
-        mixers: Sequence[MixerName] = ("identity", "heat", "heat"),
-        heat_ratios: Sequence[float] = (1.0, 0.25, 1.0),
-        k_min: float = 0.1,
-        k_max: float = 500.0,
-        mlp_ratio: float = 2.0,
-        frequency_resolution: int = 8,
-        estimator_width: int = 48,
-    ) -> None:
-        super().__init__()
-        if in_chans not in (1, 3):
-            raise ValueError(f"in_chans is 1 (gray) or 3 (RGB), not {in_chans}.")
-        if not widths or min(widths) < 1 or estimator_width < 1 or frequency_resolution < 1 or not mlp_ratio > 0:
+    in_chans: int = 3
+    widths: Sequence[int] = (64, 128, 256)
+    depths: Sequence[int] = (3, 3, 4, 3, 3)
+    mixers: Sequence[MixerName] = ("identity", "heat", "heat")
+    heat_ratios: Sequence[float] = (1.0, 0.25, 1.0)
+    k_min: float = 0.1
+    k_max: float = 500.0
+    mlp_ratio: float = 2.0
+    frequency_resolution: int = 8
+    estimator_width: int = 48
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "depths", "mixers", "heat_ratios"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))  # files give lists
+        scales = len(self.widths)
+        if self.in_chans not in (1, 3):
+            raise ValueError(f"in_chans is 1 (gray) or 3 (RGB), not {self.in_chans}.")
+        if min(*self.widths, self.estimator_width, self.frequency_resolution) < 1 or not (
+            scales and self.mlp_ratio > 0
+        ):
             raise ValueError("widths, estimator_width, frequency_resolution and mlp_ratio are more than 0.")
-        if len(depths) != 2 * len(widths) - 1 or min(depths) < 1:
-            raise ValueError(f"depths are {2 * len(widths) - 1} numbers of 1 or more: down, bottom and up.")
-        if len(mixers) != len(widths) or len(heat_ratios) != len(widths):
-            raise ValueError(f"mixers and heat_ratios have {len(widths)} entries, one for each of widths.")
-        if set(mixers) - {"heat", "identity"}:
-            raise ValueError(f'mixers are "heat" or "identity", not {list(mixers)}.')
-        self.hyper_parameters: dict[str, object] = {
-            "in_chans": in_chans,
-            "widths": list(widths),
-            "depths": list(depths),
-            "mixers": list(mixers),
-            "heat_ratios": list(heat_ratios),
-            "k_min": k_min,
-            "k_max": k_max,
-            "mlp_ratio": mlp_ratio,
-            "frequency_resolution": frequency_resolution,
-            "estimator_width": estimator_width,
-        }
-        self.in_chans = in_chans
-        self.widths = tuple(widths)
-        self.multiple = _FOLD * 2 ** (len(widths) - 1)
+        if len(self.depths) != 2 * scales - 1 or min(self.depths) < 1:
+            raise ValueError(f"depths are {2 * scales - 1} numbers of 1 or more: down, bottom and up.")
+        if len(self.mixers) != scales or len(self.heat_ratios) != scales:
+            raise ValueError(f"mixers and heat_ratios have {scales} entries, one for each of widths.")
+        if set(self.mixers) - {"heat", "identity"}:
+            raise ValueError(f'mixers are "heat" or "identity", not {list(self.mixers)}.')
+
+    def at_scale(self, scale: int) -> VHeatIRConfig:
+        """Options of the groups on a grid of 1/2 (scale 0), 1/4, 1/8, ... of the image's."""
+        return VHeatIRConfig(
+            embed_dim=self.widths[scale],
+            mixer=self.mixers[scale],
+            heat_ratio=self.heat_ratios[scale],
+            k_min=self.k_min,
+            k_max=max(self.k_min, self.k_max / 4**scale),
+            mlp_ratio=self.mlp_ratio,
+            frequency_resolution=self.frequency_resolution,
+        )
+
+
+class VHeatPyramid(nn.Module):
+    """Image restoration network: ``x + weight(levels) * reconstruct(shallow + pyramid(shallow))``.
+
+    Residual groups on the way down, one at the bottom, and on the way up, where each group's input is the sum of what
+    comes from below and of what left the group of its resolution on the way down. The grids are 1/2, 1/4, 1/8, ...
+    of the image's.
+
+    The network works with two level maps: noise, and JPEG compression. A level that is not given is
+    estimated from the image. The correction is weighted by ``t / (t + 1)`` with t = σ + (100 - quality): where there is
+    nothing to remove, the result is the input.
+
+    Args:
+        config: the options; None for the defaults.
+        options: options by name, in the place of those in ``config``: fields of :class:`VHeatPyramidConfig`.
+
+    Raises:
+        ValueError: if an option is outside its range; the message names it.
+        TypeError: if there is no such option.
+    """
+
+    def __init__(self, config: VHeatPyramidConfig | None = None, **options: Any) -> None:
+        super().__init__()
+        self.config = config = replace(config or VHeatPyramidConfig(), **options)
+        widths, depths = config.widths, config.depths
+        folded, scales = config.in_chans * _FOLD**2, range(len(widths))
 
         def group(scale: int, depth: int) -> ResidualGroup:
-            options = MixerOptions(
-                mixer=mixers[scale],
-                heat_ratio=heat_ratios[scale],
-                spectrum_ratio=1.0,
-                k_min=k_min,
-                k_max=max(k_min, k_max / 4**scale),
-                residual_step=True,
-                content_conductivity=False,
-                level_conductivity=False,
-                window=None,
-                num_heads=None,
-                hcnet_step="fixed",
-            )
-            return _group(widths[scale], depth, options, mlp_ratio=mlp_ratio, resolution=frequency_resolution)
+            return ResidualGroup(config.at_scale(scale), depth)
 
-        folded, scales = in_chans * _FOLD**2, range(len(widths))
-        self.estimator = LevelEstimator(folded, estimator_width)
+        self.multiple = _FOLD * 2 ** (len(widths) - 1)
+        self.estimator = LevelEstimator(folded, config.estimator_width)
         self.conv_first = nn.Conv2d(folded + len(LEVELS), widths[0], 3, padding=1)
         self.down_groups = nn.ModuleList(group(scale, depths[scale]) for scale in scales[:-1])
         self.downs = nn.ModuleList(nn.Conv2d(widths[s], widths[s + 1], 2, stride=2) for s in scales[:-1])
@@ -189,29 +195,25 @@ class VHeatPyramid(nn.Module):
             Restored images, shape (B, in_chans, H, W), not clamped; with ``with_levels`` also what the estimator sees,
             whatever the condition says: (B, 2, H/8, W/8), sizes rounded up, float32 or wider, of 0 or more.
         """
-        height, width = x.shape[-2:]
-        padded = pad_to_multiple(x, self.multiple)
-        folded = F.pixel_unshuffle(padded, _FOLD).contiguous(memory_format=torch.channels_last)
-        estimate = self.estimator(folded)
-        levels = self._level_maps(estimate, condition, folded.shape[-2:]) * strength
-        residual = self._residual(folded, levels.to(folded.dtype))
-        corrected = F.pixel_shuffle(residual * correction_weight(levels).to(residual.dtype), _FOLD)
-        restored = take_inner(take_inner(padded + corrected, -2, 0, height), -1, 0, width)
+        correction, estimate = self.correction(x, condition, strength)
+        restored = x + crop_to(correction, x.shape[-2:])
         return (restored, estimate) if with_levels else restored
+
+    def correction(self, x: Tensor, condition: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+        """What is added to the image, (B, in_chans, H', W'), sizes rounded up; and the estimated levels."""
+        folded = self._fold(x)
+        estimate: Tensor = self.estimator(folded)
+        levels = _level_maps(estimate, condition, folded.shape[-2:]) * strength
+        residual = self.residual(folded, levels.to(folded.dtype))
+        return F.pixel_shuffle(residual * correction_weight(levels).to(residual.dtype), _FOLD), estimate
 
     def estimate_levels(self, x: Tensor) -> Tensor:
         """What the estimator sees in images, as ``with_levels`` returns it: (B, in_chans, H, W) -> (B, 2, H/8, W/8)."""
-        folded = F.pixel_unshuffle(pad_to_multiple(x, self.multiple), _FOLD)
-        levels: Tensor = self.estimator(folded.contiguous(memory_format=torch.channels_last))
+        levels: Tensor = self.estimator(self._fold(x))
         return levels
 
-    def _level_maps(self, estimate: Tensor, condition: Tensor, size: Sequence[int]) -> Tensor:
-        """What is known, and elsewhere what is estimated: (B, 2, *size)."""
-        estimated = F.interpolate(estimate, size=(size[0], size[1]), mode="bilinear", align_corners=False)
-        known = condition.to(estimated.dtype)[:, :, None, None]
-        return torch.where(known < 0, estimated, known)
-
-    def _residual(self, folded: Tensor, levels: Tensor) -> Tensor:
+    def residual(self, folded: Tensor, levels: Tensor) -> Tensor:
+        """The correction before it is weighted: folded (B, C, H/2, W/2), levels (B, 2, H/2, W/2) -> shape of folded."""
         shallow = self.conv_first(torch.cat((folded, levels), dim=1))
         deep, skips = shallow, []
         for group, down in zip(self.down_groups, self.downs, strict=True):
@@ -220,10 +222,21 @@ class VHeatPyramid(nn.Module):
             deep = down(deep)
         deep = self.bottom(deep, None)
         for up, group in zip(self.ups, self.up_groups, strict=True):
-            deep = group(add_into(up(deep), skips.pop()), None)
+            deep = group(skips.pop() + up(deep), None)
         deep = self.norm(deep.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        residual: Tensor = self.conv_last(add_into(self.conv_after_body(deep), shallow))
+        residual: Tensor = self.conv_last(shallow + self.conv_after_body(deep))
         return residual
+
+    def _fold(self, x: Tensor) -> Tensor:
+        folded = F.pixel_unshuffle(pad_to_multiple(x, self.multiple), _FOLD)
+        return folded.contiguous(memory_format=torch.channels_last)
+
+
+def _level_maps(estimate: Tensor, condition: Tensor, size: Sequence[int]) -> Tensor:
+    """What is known, and elsewhere what is estimated: (B, 2, *size)."""
+    estimated = F.interpolate(estimate, size=(size[0], size[1]), mode="bilinear", align_corners=False)
+    known = condition.to(estimated.dtype)[:, :, None, None]
+    return torch.where(known < 0, estimated, known)
 
 
 def correction_weight(levels: Tensor) -> Tensor:
@@ -242,21 +255,3 @@ class _Upsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, channels, H, W) -> (B, out_channels, 2 H, 2 W)."""
         return F.pixel_shuffle(self.expand(x), 2).contiguous(memory_format=torch.channels_last)
-
-
-def _group(dim: int, depth: int, options: MixerOptions, *, mlp_ratio: float, resolution: int) -> ResidualGroup:
-    blocks = [
-        Block(
-            dim,
-            mlp_ratio=mlp_ratio,
-            branch=GatedBranch(dim, options=options, shifted=False, gate=True, output_norm=False),
-            mlp="mlp",
-        )
-        for _ in range(depth)
-    ]
-    return ResidualGroup(
-        dim,
-        blocks,
-        frequency_resolution=resolution if options.reads_frequencies else None,
-        resi_connection="1conv",
-    )

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
-from vheatir.nn.ops.precision import computes_bfloat16
+from vheatir.nn.precision import computes_bfloat16
 
 __all__ = ["Muon", "orthogonalize"]
 
@@ -31,8 +31,11 @@ _ADAMW_RMS: Final = 0.2
 _NARROWEST: Final = 32
 
 
-def orthogonalize(matrices: Tensor, *, iterations: int = 5) -> Tensor:
+def orthogonalize(matrices: Tensor, *, iterations: int = 4) -> Tensor:
     """Replace the singular values of matrices by values near 1 (between about 0.7 and 1.2), without decomposing them.
+
+    The iteration needs singular values of at most 1. The Frobenius norm of X X^T bounds the square of the largest one,
+    and far more closely than that of X does: that saves one iteration of the five which are usual.
 
     Args:
         matrices: shape (..., rows, columns), floating; computed in this dtype.
@@ -42,14 +45,18 @@ def orthogonalize(matrices: Tensor, *, iterations: int = 5) -> Tensor:
         Shape of ``matrices``. A matrix of zeros stays zero.
     """
     tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
-    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)
+    x = (matrices.mT if tall else matrices).reshape(-1, min(matrices.shape[-2:]), max(matrices.shape[-2:]))
+    x = x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-12)  # first, so that squares stay within range
+    gram = x @ x.mT
+    bound = torch.linalg.matrix_norm(gram, keepdim=True).clamp_min(1e-12)
+    x, gram = x / bound.sqrt(), gram / bound
     a, b, c = _QUINTIC
-    for _ in range(iterations):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+    for left in reversed(range(iterations)):
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        if left > 0:
+            gram = x @ x.mT
     result: Tensor = x.mT if tall else x
-    return result
+    return result.reshape(matrices.shape)
 
 
 class Muon(Optimizer):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from vheatir.data.dataset import DegradedImageDataset
 from vheatir.nn import VHeatIR, VHeatPyramid
-from vheatir.research.pretrain.model import QBHeatModel
-from vheatir.research.pretrain.network import QBHeat
 from vheatir.training.basicsr import ARCH_REGISTRY
 from vheatir.training.losses import PSNRLoss
 from vheatir.training.pyramid_model import PyramidModel
@@ -15,8 +13,6 @@ __all__ = [
     "DegradedImageDataset",
     "PSNRLoss",
     "PyramidModel",
-    "QBHeat",
-    "QBHeatModel",
     "RestorationModel",
     "VHeatIR",
     "VHeatPyramid",
@@ -24,4 +20,3 @@ __all__ = [
 
 ARCH_REGISTRY.register(VHeatIR)
 ARCH_REGISTRY.register(VHeatPyramid)
-ARCH_REGISTRY.register(QBHeat)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from vheatir.inference.tiling import restore_in_tiles
-from vheatir.nn.ops.precision import computes_bfloat16
+from vheatir.nn.cpu import fast_on_cpu
+from vheatir.nn.precision import computes_bfloat16
 from vheatir.system.atomic import atomic_path
 from vheatir.training.basicsr import MODEL_REGISTRY, SRModel, get_root_logger
 from vheatir.training.checkpoint import matching_tensors, read_tensors
@@ -128,7 +129,7 @@ class RestorationModel(SRModel):  # type: ignore[misc]
 
     def test(self) -> None:
         """Restore the current batch with the averaged weights if there are any, in float32."""
-        network = getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g)
+        network = fast_on_cpu(getattr(self, "net_g_ema", None) or self.get_bare_model(self.net_g))
         training = network.training
         network.eval()
         tile = self.opt["val"].get("tile")

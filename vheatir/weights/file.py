@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
@@ -139,7 +139,7 @@ def save_weights(
 
     Args:
         path: file to write; its folder must exist.
-        net: the network; its ``hyper_parameters`` go into the header.
+        net: the network; its ``config`` goes into the header.
         task: what it was trained for; must agree with the network's channels.
         ranges: smallest and largest level of the training: of "sigma" in 8-bit units, of JPEG "quality", or, for the
             task "photo", of both.
@@ -154,7 +154,7 @@ def save_weights(
     path = Path(path)
     header = _checked_header(
         path,
-        WeightsHeader(task, ranges, type(net).__name__, net.hyper_parameters, training, licence),
+        WeightsHeader(task, ranges, type(net).__name__, asdict(net.config), training, licence),
     )
     tensors = {name: _stored(tensor, dtype) for name, tensor in net.state_dict().items()}
     for name, tensor in tensors.items():
@@ -254,7 +254,7 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _parse_header(path: Path, metadata: Mapping[str, str]) -> WeightsHeader:
     if metadata.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} is not a vHeatIR weights file; `python -m vheatir.export` writes one.")
+        raise CheckpointError(f"{path} is not a vHeatIR weights file; `vheatir export` writes one.")
     if metadata.get("format_version") != _FORMAT_VERSION:
         raise CheckpointError(
             f"{path} has weights format version {metadata.get('format_version')}, this vheatir reads version "

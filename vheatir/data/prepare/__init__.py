@@ -1,6 +1,6 @@
 """Preparing a folder of clean images for training: checks, overlaps with benchmarks, the split, an LMDB.
 
-``datasets/prepare.py`` is the command.
+``vheatir prepare`` and ``vheatir pack`` are the commands.
 """
 
 from __future__ import annotations

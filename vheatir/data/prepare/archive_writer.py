@@ -56,7 +56,7 @@ def pack_images(
     validation: Collection[str],
     max_bytes: int,
     halve_above: float,
-    watch: Callable[[Iterable[int]], Iterable[int]] = iter,
+    watch: Callable[[Sequence[int]], Iterable[int]] = iter,
 ) -> Packed:
     """Write an archive, at the best quality that fits.
 
@@ -127,7 +127,7 @@ class _File:
 
 
 def _best_fit(
-    files: Sequence[_File], room: int, watch: Callable[[Iterable[int]], Iterable[int]]
+    files: Sequence[_File], room: int, watch: Callable[[Sequence[int]], Iterable[int]]
 ) -> tuple[int, dict[str, bytes]]:
     """The best quality at which the files take no more than ``room`` bytes, by bisection, and their encodings."""
     best: tuple[int, dict[str, bytes]] | None = None

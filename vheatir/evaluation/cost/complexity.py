@@ -1,22 +1,17 @@
-"""What a network costs: parameters and multiply-adds, every product counted, the transforms among them.
-
-``python -m vheatir.evaluation.cost.complexity`` prints the table of named configurations.
-"""
+"""What a network costs: parameters and multiply-adds, every product counted, the transforms among them."""
 
 from __future__ import annotations
 
 import copy
-import sys
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from vheatir.nn.configs import CONFIGS, configuration
-from vheatir.nn.pyramid import VHeatPyramid
-from vheatir.nn.vheatir import VHeatIR
+from vheatir.nn import CONFIGS, VHeatIR, VHeatPyramid, configuration
 
-__all__ = ["count_multiply_adds", "count_parameters", "image_multiply_adds", "markdown_table"]
+__all__ = ["configurations_table", "count_multiply_adds", "count_parameters", "image_multiply_adds"]
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -44,32 +39,28 @@ def count_multiply_adds(network: nn.Module, *inputs: Tensor) -> int:
 def image_multiply_adds(network: VHeatIR | VHeatPyramid, height: int, width: int) -> int:
     """Multiply-adds with which our own network restores one image of height x width."""
     with torch.device("meta"):
-        image = torch.empty(1, network.in_chans, height, width)
+        image = torch.empty(1, network.config.in_chans, height, width)
         level = torch.empty(1, 2) if isinstance(network, VHeatPyramid) else torch.empty(1)
     return count_multiply_adds(network, image, level)
 
 
-def markdown_table(*, in_chans: int = 3) -> str:
-    """Table of configurations: parameters, and multiply-adds a pixel at two sizes, as Markdown."""
+def configurations_table(_: Path) -> str:
+    """Table of the colour configurations for pages: parameters, and multiply-adds a pixel at two sizes."""
     lines = [
         "| configuration | width | blocks | grid | parameters | multiply-adds a pixel, 256 x 256 | 1280 x 720 |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in CONFIGS:
-        config = configuration(name, in_chans)
+        config = configuration(name, 3)
         with torch.device("meta"):
-            network = VHeatIR(**config)  # type: ignore[arg-type]
+            network = VHeatIR(config)
         small, large = (
             image_multiply_adds(network, height, width) / (height * width)
             for height, width in ((256, 256), (720, 1280))
         )
-        grid = "full" if network.downscale == 1 else f"1/{network.downscale}"
+        grid = "full" if config.downscale == 1 else f"1/{config.downscale}"
         lines.append(
-            f"| `{name}` | {config['embed_dim']} | {' + '.join(map(str, network.depths))} | {grid} "
+            f"| `{name}` | {config.embed_dim} | {' + '.join(map(str, config.depths))} | {grid} "
             f"| {count_parameters(network) / 1e6:.2f} M | {small / 1e3:,.0f} k | {large / 1e3:,.0f} k |"
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown_table() + "\n")

@@ -1,8 +1,8 @@
-"""``inference.py`` on a folder of photos: the seconds of the whole process, and those of its network calls.
+"""``vheatir restore`` on a folder of photos: the seconds of the whole process, and those of its network calls.
 
     python -m vheatir.evaluation.cost.folder ARGUMENTS...
 
-runs the command of ``inference.py`` with these arguments and, as its last line, prints ``{"network": seconds}``.
+runs ``vheatir restore`` with these arguments and, as its last line, prints ``{"network": seconds}``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vheatir.cli.restore import main as inference
 from vheatir.evaluation.cost.reference import CostError
 from vheatir.evaluation.cost.report import FolderRun
 from vheatir.inference.network import RestorationNetwork
@@ -69,12 +68,14 @@ def _run(source: Path, target: Path, threads: int) -> tuple[float, float]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
     if done.returncode != 0:
-        raise CostError(f"inference.py failed: {done.stderr.strip()}")
+        raise CostError(f"vheatir restore failed: {done.stderr.strip()}")
     return seconds, float(json.loads(done.stdout.splitlines()[-1])["network"])
 
 
 def main() -> int:
     """Run the command with its network calls timed."""
+    from vheatir.cli.main import main as command  # of the command's room, which imports this one
+
     torch.set_num_threads(int(sys.argv[1]))
     forward = RestorationNetwork.forward
     seconds = 0.0
@@ -87,7 +88,7 @@ def main() -> int:
         return restored
 
     RestorationNetwork.forward = timed  # type: ignore[method-assign,assignment]
-    code = inference(sys.argv[2:])
+    code = command(["restore", *sys.argv[2:]])
     sys.stdout.write(json.dumps({"network": seconds}) + "\n")
     return code
 

@@ -1,4 +1,4 @@
-"""The measurement behind ``python -m vheatir.evaluation speed``: sizes ascending, competitors in turns at each."""
+"""The measurement behind ``vheatir speed``: sizes ascending, competitors in turns at each."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vheatir.nn.ops import FrequencyValueEmbedding, HeatConduction2d, heat_decay, interpolate_spectrum
+from vheatir.nn.heat import FrequencyValueEmbedding, HeatConduction2d, heat_decay, interpolate_spectrum
 
 __all__ = ["CostError", "DenseHeat", "Heat", "SwinIR", "swinir_class"]
 

@@ -92,7 +92,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class FolderRun:
-    """``inference.py`` on a folder of photos.
+    """``vheatir restore`` on a folder of photos.
 
     Attributes:
         photos: their number.
@@ -237,7 +237,7 @@ def _overhead(run: FolderRun | None) -> list[str]:
         return []
     share, seconds = run.overhead, statistics.median(run.process)
     photos = f"{run.photos} photo{'s' if run.photos != 1 else ''} of {run.width} x {run.height}"
-    text = f"`inference.py` on {photos}: {seconds:.1f} s, {_ratio(share)} times the sum of its network calls."
+    text = f"`vheatir restore` on {photos}: {seconds:.1f} s, {_ratio(share)} times the sum of its network calls."
     return [text]
 
 

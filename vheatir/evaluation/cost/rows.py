@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from vheatir.evaluation.cost.reference import DenseHeat, Heat, SwinIR, swinir_cl
 from vheatir.evaluation.cost.row_list import ROW_FACTS, RowFacts
 from vheatir.inference.restorer import Restorer
 from vheatir.nn import VHeatIR, VHeatPyramid, configuration
+from vheatir.nn.cpu import fast_on_cpu
 from vheatir.nn.mixers import MixerName
 from vheatir.nn.pyramid import UNKNOWN
 
@@ -57,7 +58,7 @@ class NetworkRow:
 
     def build(self, size: int, device: torch.device) -> Call:
         """Make the call that restores one image of size x size."""
-        network = self.make().eval().requires_grad_(False).to(device)
+        network = fast_on_cpu(self.make().eval().requires_grad_(False).to(device))
         if not self.is_swinir:  # each is run as its own users run it
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         image, level = _image(size).to(device), torch.tensor([self.levels], device=device)
@@ -90,7 +91,7 @@ class HeatRow:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             heat = Heat(HEAT_CHANNELS).requires_grad_(False)
-        module: nn.Module = heat
+        module: nn.Module = fast_on_cpu(heat)
         if self.products != "ours":
             module = DenseHeat(heat, size, size, convolve=self.products == "convolution")
         module = module.eval().to(device)
@@ -128,8 +129,7 @@ Row = NetworkRow | HeatRow | RestorerRow
 
 
 def _ours(name: str, mixer: MixerName = "heat") -> Callable[[], nn.Module]:
-    arguments: dict[str, Any] = configuration(name, CHANNELS)
-    return lambda: VHeatIR(**arguments, mixer=mixer)
+    return lambda: VHeatIR(configuration(name, CHANNELS), mixer=mixer)
 
 
 def _swinir(embed_dim: int, depths: tuple[int, ...]) -> Callable[[], nn.Module]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import reduce
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,6 +49,8 @@ def load_function(name: str) -> FunctionPeer:
         PeerError: if there is no such module or function, or it cannot be called.
     """
     module, _, attributes = name.partition(":")
+    if not {"", str(Path.cwd())} & set(sys.path):  # an installed command does not look there by itself
+        sys.path.append(str(Path.cwd()))
     try:
         function = reduce(getattr, attributes.split("."), import_module(module))
     except (ImportError, AttributeError, ValueError) as error:

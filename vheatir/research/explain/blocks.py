@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.inference.network import RestorationNetwork
-from vheatir.nn.ops import HeatConduction2d, split_windows
+from vheatir.nn.heat import HeatConduction2d
+from vheatir.nn.windows import split_windows
 from vheatir.research.explain.conduction import Conduction
 
 __all__ = ["block_label", "block_names", "block_outputs", "conductions"]
@@ -20,7 +21,7 @@ _BLOCK = re.compile(r"groups\.(\d+)\.blocks\.(\d+)")
 
 
 def block_label(name: str) -> str:
-    """Name a module for readers: ``groups.0.blocks.1.branch.heat`` is "group 1, block 2"."""
+    """Name a module for readers: ``groups.0.blocks.1.branch.mixer`` is "group 1, block 2"."""
     place = _BLOCK.search(name)
     return name if place is None else f"group {int(place[1]) + 1}, block {int(place[2]) + 1}"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vheatir.nn.ops import heat_conduction, heat_decay, interpolate_spectrum
+from vheatir.nn.heat import heat_conduction, heat_decay, interpolate_spectrum
 
 __all__ = [
     "Conduction",

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from vheatir.inference.paths import UsageError
+from vheatir.errors import UsageError
 from vheatir.research.explain.blocks import block_label
 from vheatir.research.explain.conduction import Conduction, averaging_length, diffusion_length
 from vheatir.research.explain.draw import CONDUCTION_PANELS, NETWORK_PANELS, draw_block, draw_network

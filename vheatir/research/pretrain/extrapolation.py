@@ -8,14 +8,15 @@ exp(B) along y (or I + A and I + B, Euler's reading of the same equations), and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import torch
 from torch import Tensor
 
+from vheatir.training.options.schema import Source
+
 __all__ = ["SOURCES", "Source", "block_source", "extrapolate", "extrapolate_axis", "matrix_powers"]
 
-Source = Literal["nearest", "mirrored", "corresponding"]
 SOURCES: Final[tuple[Source, ...]] = get_args(Source)
 
 

@@ -13,14 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.nn import network_arguments
+from vheatir.nn.cpu import fast_on_cpu
 from vheatir.research.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
 from vheatir.research.pretrain.report import heat_report, summary
 from vheatir.system.atomic import atomic_path
-from vheatir.training.basicsr import MODEL_REGISTRY, get_root_logger
+from vheatir.training.basicsr import ARCH_REGISTRY, MODEL_REGISTRY, get_root_logger
 from vheatir.training.checkpoint import read_checkpoint
 from vheatir.training.restoration_model import RestorationModel
 
 __all__ = ["QBHeatModel", "center_crop", "masked_psnr", "mean_of_visible", "pixel_weights"]
+
+ARCH_REGISTRY.register(QBHeat)
 
 #: of a checkpoint's state dicts, which one holds the head that belongs to a backbone
 _HEAD_KEYS = {"params": "head", "params_ema": "head_ema"}
@@ -118,8 +121,8 @@ class QBHeatModel(RestorationModel):
     @torch.inference_mode()
     def _rebuild(self, item: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each corner the rebuilt crop and the true one, each (C, H, W) on the CPU."""
-        network = self._networks()[-1][1]
-        multiple = 2 * network.backbone.downscale
+        network = fast_on_cpu(self._networks()[-1][1])
+        multiple = 2 * network.backbone.config.downscale
         image, truth = (center_crop(item[key], self.opt["val"].get("crop"), multiple) for key in ("lq", "gt"))
         training = network.training
         network.eval()

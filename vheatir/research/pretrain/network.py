@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -143,16 +144,14 @@ class QBHeat(nn.Module):
         ValueError: if an argument is outside its range.
     """
 
-    def __init__(self, *, backbone: Mapping[str, object], sources: Sequence[Source], decoder_depth: int) -> None:
+    def __init__(self, *, backbone: Mapping[str, Any], sources: Sequence[Source], decoder_depth: int) -> None:
         super().__init__()
         if decoder_depth < 0:
             raise ValueError(f"decoder_depth is 0 or more, not {decoder_depth}.")
-        self.backbone = VHeatIR(**backbone)  # type: ignore[arg-type]
+        self.backbone = VHeatIR(**backbone)
         self.backbone.conv_last.requires_grad_(False)
-        channels = self.backbone.conv_last.in_channels
-        decoder = FeatureDecoder(
-            channels, in_chans=self.backbone.in_chans, downscale=self.backbone.downscale, depth=decoder_depth
-        )
+        config, channels = self.backbone.config, self.backbone.config.embed_dim
+        decoder = FeatureDecoder(channels, in_chans=config.in_chans, downscale=config.downscale, depth=decoder_depth)
         self.head = QuarterHead(HeatExtrapolation(channels, sources), decoder)
 
     def forward(self, image: Tensor, condition: Tensor | None, corner: int) -> Tensor:
@@ -170,7 +169,7 @@ class QBHeat(nn.Module):
             ValueError: if H or W is no multiple of 2 ``downscale``.
         """
         height, width = image.shape[-2:]
-        multiple = 2 * self.backbone.downscale
+        multiple = 2 * self.backbone.config.downscale
         if height % multiple or width % multiple:
             raise ValueError(f"The sides of the image are multiples of {multiple}, not {height} and {width}.")
         return to_top_left(self.head(self.backbone.features(quarter(image, corner), condition)), corner)

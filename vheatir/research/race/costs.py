@@ -24,10 +24,11 @@ from vheatir.evaluation.cost.timing import Timing, time_interleaved
 from vheatir.evaluation.environment import Environment, describe_environment
 from vheatir.evaluation.record_file import RecordFormat
 from vheatir.nn import VHeatIR
+from vheatir.nn.cpu import fast_on_cpu
 from vheatir.research.race.curve import CompareError
 from vheatir.research.race.receptive import influence, receptive_sides
 
-__all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "measure_costs", "read_costs", "write_costs"]
+__all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "costs_table", "measure_costs", "read_costs", "write_costs"]
 
 COSTS_FILE: Final = RecordFormat("vheatir-compare-costs", 1, "file of costs", "measure again", CompareError)
 
@@ -90,7 +91,7 @@ def measure_costs(networks: Mapping[str, Mapping[str, Any]], weights: Mapping[st
         trained = entry in weights
         if trained:
             _load(network, weights[entry])
-        field = influence(network, network.in_chans, size)
+        field = influence(network, network.config.in_chans, size)
         costs.append(
             Cost(
                 entry=entry,
@@ -103,6 +104,15 @@ def measure_costs(networks: Mapping[str, Mapping[str, Any]], weights: Mapping[st
             )
         )
     return Costs(size, describe_environment(_CPU), costs)
+
+
+def costs_table(file: Path) -> str:
+    """A file of costs as Markdown, for pages.
+
+    Raises:
+        CompareError: if it cannot be used.
+    """
+    return costs_markdown(read_costs(file))
 
 
 def costs_markdown(measured: Costs) -> str:
@@ -153,7 +163,7 @@ def _build(arguments: Mapping[str, Any]) -> VHeatIR:
         torch.manual_seed(0)
         network = VHeatIR(**arguments).eval()
         nn.init.normal_(network.conv_last.weight, std=0.02)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return fast_on_cpu(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def _load(network: VHeatIR, checkpoint: Path) -> None:
@@ -163,7 +173,10 @@ def _load(network: VHeatIR, checkpoint: Path) -> None:
 
 
 def _call(network: VHeatIR, size: int) -> Callable[[], Tensor]:
-    x, level = torch.rand(1, network.in_chans, size, size, generator=torch.Generator().manual_seed(0)), torch.zeros(1)
+    x, level = (
+        torch.rand(1, network.config.in_chans, size, size, generator=torch.Generator().manual_seed(0)),
+        torch.zeros(1),
+    )
 
     @torch.inference_mode()
     def call() -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from vheatir.evaluation.environment import describe_environments
-from vheatir.research.race.results import Comparison, RunResult, Spread
+from vheatir.research.race.results import Comparison, RunResult, Spread, read_comparison
 
-__all__ = ["markdown"]
+__all__ = ["markdown", "race_table"]
 
 #: of the training's time, by what the table calls them
 _SHARES: Final = {"after 1/3": 1 / 3, "after 2/3": 2 / 3, "at the end": 1.0}
@@ -23,6 +24,15 @@ def markdown(comparison: Comparison) -> str:
     if comparison.missing:
         parts.append(f"Not finished, and not in the tables: {', '.join(comparison.missing)}.")
     return "\n\n".join(parts) + "\n"
+
+
+def race_table(file: Path) -> str:
+    """A comparison's file as Markdown, for pages.
+
+    Raises:
+        CompareError: if it cannot be used.
+    """
+    return markdown(read_comparison(file))
 
 
 def _conditions(comparison: Comparison) -> str:

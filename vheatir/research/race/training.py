@@ -1,8 +1,8 @@
-"""One training of a comparison, in a process of its own; ``python -m vheatir.research.race`` starts it.
+"""One training of a comparison, in a process of its own; ``vheatir race`` starts it.
 
     python -m vheatir.research.race.training RUN.yml RUN.json --every 60
 
-It is ``python -m vheatir.train`` with a clock that stands still while the network is validated and saved: what counts
+It is ``vheatir train`` with a clock that stands still while the network is validated and saved: what counts
 is the time spent on training. After every validation the curve and the training's state are written, and the states
 before are removed; started again, it goes on from there.
 """

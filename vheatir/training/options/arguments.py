@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 from msgspec import NODEFAULT, Meta, Struct, defstruct
@@ -29,7 +30,7 @@ def arguments(
     """The keys that a constructor's arguments make: type, default and documentation.
 
     Args:
-        constructor: a class with annotations, whose docstring has a part ``Args:``.
+        constructor: a class with annotations, a dataclass or not, whose docstring has a part ``Args:``.
         leave_out: arguments that come from elsewhere.
         required: arguments that a file must give although the constructor has a default.
         ranges: narrower types than the annotations of some arguments.
@@ -37,7 +38,8 @@ def arguments(
     Returns:
         Type and default by name, for :func:`section`.
     """
-    hints, texts = get_type_hints(constructor.__init__), argument_texts(constructor)  # type: ignore[misc]
+    annotated = constructor if is_dataclass(constructor) else constructor.__init__  # type: ignore[misc]
+    hints, texts = get_type_hints(annotated), argument_texts(constructor)
     fields: Fields = {}
     for name, parameter in inspect.signature(constructor).parameters.items():
         if name not in leave_out:

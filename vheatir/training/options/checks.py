@@ -6,7 +6,6 @@ what is not installed, and its help comes at once.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +38,7 @@ def check_options(options: Options, *, is_train: bool) -> None:
 
 
 def check_pretraining_options(options: Options) -> None:
-    """Check every key and value of an option file of ``vheatir.research.pretrain``.
+    """Check every key and value of an option file of ``vheatir pretrain``.
 
     Raises:
         OptionError: as :func:`check_options`, and for crops that cannot be cut into quarters.
@@ -57,7 +56,7 @@ def check_pretraining_options(options: Options) -> None:
 
 
 def check_comparison_options(options: Options) -> None:
-    """Check the keys and values of an option file of ``vheatir.research.race`` that are no part of its trainings.
+    """Check the keys and values of an option file of ``vheatir race`` that are no part of its trainings.
 
     Raises:
         OptionError: as :func:`check_options`.
@@ -109,8 +108,8 @@ def _check_mixture(options: Options) -> None:
 
 def _check_quarters(place: str, side: int, network: Options) -> None:
     """Each quarter of a crop is cut into the blocks of pixels that the network folds."""
-    from vheatir.nn import VHeatIR
+    from vheatir.nn import VHeatIRConfig
 
-    downscale = network.get("downscale", inspect.signature(VHeatIR).parameters["downscale"].default)
+    downscale = network.get("downscale", VHeatIRConfig.downscale)
     if side % (2 * downscale) != 0:
         raise OptionError(f"{place} is a multiple of {2 * downscale}, twice network_g.downscale, not {side}.")

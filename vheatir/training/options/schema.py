@@ -1,7 +1,7 @@
 """Every key of every option file: its type, range, default and meaning.
 
-:mod:`vheatir.training.options.checks` checks files by these structures, and ``docs/scripts/options_page.py`` makes
-``docs/options.md`` of them. A key without a default must be given.
+:mod:`vheatir.training.options.checks` checks files by these structures, and :mod:`vheatir.training.options.page` makes
+the tables of ``docs/options.md`` of them. A key without a default must be given.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from vheatir.research.pretrain.extrapolation import Source
 from vheatir.training.options.sections import (
     Channels,
     Count,
@@ -25,14 +24,24 @@ from vheatir.training.options.sections import (
     Schedule,
     Section,
     Share,
+    TestDegradation,
     TrainingDegradation,
     Whole,
 )
 
-__all__ = ["ComparisonFile", "Phases", "PretrainingFile", "TestFile", "TrainingFile"]
+__all__ = ["ComparisonFile", "Phases", "PretrainingFile", "Source", "TestFile", "TrainingFile"]
 
+
+#: from which place of the visible quarter a hidden position is predicted
+Source = Literal["nearest", "mirrored", "corresponding"]
 
 # Datasets
+
+_Tell = Annotated[
+    Literal["all", "none"] | None,
+    Meta(description="which levels a network of two levels is told; `~` for a network of one level."),
+]
+_Gray = Annotated[bool, Meta(description="gray images as three equal channels.")]
 
 
 class Dataset(Section, kw_only=True, tag_field="type", tag="DegradedImageDataset"):
@@ -48,11 +57,16 @@ class Dataset(Section, kw_only=True, tag_field="type", tag="DegradedImageDataset
         str | None, Meta(description="text file of the images to use, one `folder/file` a line.")
     ] = None
     exclude_list: Annotated[str | None, Meta(description="text file of the images to leave out.")] = None
+
+
+class LoadedDataset(Dataset, kw_only=True, tag_field="type", tag="DegradedImageDataset"):
+    """Clean images that a training loads."""
+
     cache: Annotated[bool, Meta(description="decode every image once and keep it in memory.")] = False
     pin_memory: Annotated[bool, Meta(description="page-locked memory, faster to copy to a GPU.")] = False
 
 
-class TrainingDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
+class TrainingDataset(LoadedDataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
     """Images to train on: random crops, degraded at random."""
 
     degradation: Annotated[TrainingDegradation, Meta(description="what is done to the crops.")]
@@ -76,18 +90,23 @@ class TrainingDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_
     ] = False
 
 
-class EvaluationDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
+class EvaluationDataset(LoadedDataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
     """Images to validate or test with: whole, degraded by the field's protocol, the same every time."""
 
     degradation: Annotated[EvaluationDegradation, Meta(description="what is done to the images.")]
-    tell: Annotated[
-        Literal["all", "none"] | None,
-        Meta(description="which levels a network of two levels is told; `~` for a network of one level."),
-    ] = None
-    gray: Annotated[bool, Meta(description="gray images as three equal channels.")] = False
+    tell: _Tell = None
+    gray: _Gray = False
     crop: Annotated[
         Count | None, Meta(description="side of the square in the middle that is used; `~` for the whole image.")
     ] = None
+
+
+class TestDataset(Dataset, tag_field="type", tag="DegradedImageDataset", kw_only=True):
+    """Images to score on: whole, degraded by the field's protocol, the same every time."""
+
+    degradation: Annotated[TestDegradation, Meta(description="what is done to the images.")]
+    tell: _Tell = None
+    gray: _Gray = False
 
 
 class Phases(Section):
@@ -106,9 +125,9 @@ class TrainingDatasets(Phases):
 class TestDatasets(Phases):
     """What to score on."""
 
-    val: Annotated[EvaluationDataset | UnsetType, Meta(description="the same as `test`.")] = UNSET
+    val: Annotated[TestDataset | UnsetType, Meta(description="the same as `test`.")] = UNSET
     test: Annotated[
-        EvaluationDataset | UnsetType, Meta(description="what to score on; also several, `test_2`, `test_anything`.")
+        TestDataset | UnsetType, Meta(description="what to score on; also several, `test_2`, `test_anything`.")
     ] = UNSET
 
 
@@ -188,7 +207,9 @@ class TestVal(Section):
     """How to score."""
 
     save_img: Annotated[bool, Meta(description="save the restored images.")]
-    suffix: Annotated[str | None, Meta(description="appended to the names of saved images.")]
+    suffix: Annotated[
+        str | None, Meta(description="appended to the names of saved images; `~` for the file's `name`.")
+    ] = None
     metrics: Annotated[dict[str, Metric] | None, Meta(description="what is measured, by names of your choice.")] = None
     pbar: Annotated[bool, Meta(description="show a progress bar.")] = False
     tile: Annotated[Count | None, Meta(description="side of the tiles that images are restored in; `~` for none.")] = (
@@ -201,7 +222,6 @@ class Val(TestVal, kw_only=True):
     """Validation while training."""
 
     val_freq: Annotated[Count, Meta(description="steps of training between validations.")]
-    suffix: Annotated[str | None, Meta(description="appended to the names of saved images.")] = None
 
 
 class Logger(Section):
@@ -247,7 +267,7 @@ class File(Section, kw_only=True):
 
 
 class TestFile(File, kw_only=True):
-    """A file of `python -m vheatir.test`."""
+    """A file of `vheatir test`."""
 
     model_type: Annotated[Literal["RestorationModel", "PyramidModel"], Meta(description="what tests the network.")]
     datasets: Annotated[TestDatasets, Meta(description="what to score on.")]
@@ -267,7 +287,7 @@ class AnyTrainingFile(File, kw_only=True):
 
 
 class TrainingFile(AnyTrainingFile, kw_only=True):
-    """A file of `python -m vheatir.train` and `python -m vheatir.export`."""
+    """A file of `vheatir train` and `vheatir export`."""
 
     model_type: Annotated[Literal["RestorationModel", "PyramidModel"], Meta(description="what trains the network.")]
     path: Annotated[Paths, Meta(description="files to begin with.")]
@@ -275,7 +295,7 @@ class TrainingFile(AnyTrainingFile, kw_only=True):
 
 
 class PretrainingFile(AnyTrainingFile, kw_only=True):
-    """A file of `python -m vheatir.research.pretrain`."""
+    """A file of `vheatir pretrain`."""
 
     model_type: Annotated[Literal["QBHeatModel"], Meta(description="what trains the network.")]
     path: Annotated[PretrainingPaths, Meta(description="files to begin with.")]
@@ -313,7 +333,7 @@ class Common(Section):
 
 
 class ComparisonFile(Section):
-    """A file of `python -m vheatir.research.race`."""
+    """A file of `vheatir race`."""
 
     name: Annotated[str, Meta(description="of the comparison: letters, digits, hyphens and underscores.")]
     common: Annotated[Common, Meta(description="a training file without what differs between runs.")]

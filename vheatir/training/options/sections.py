@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from msgspec import UNSET, Meta, Struct
 
 from vheatir.data.degradations import JpegCompression
-from vheatir.nn import VHeatIR, VHeatPyramid
+from vheatir.nn import VHeatIRConfig, VHeatPyramidConfig
 from vheatir.training.muon import Muon
 from vheatir.training.options.arguments import arguments, section
 from vheatir.training.schedule import WarmupCosine
@@ -29,6 +29,7 @@ __all__ = [
     "Schedule",
     "Section",
     "Share",
+    "TestDegradation",
     "TrainingDegradation",
     "Whole",
 ]
@@ -51,8 +52,8 @@ class Section(Struct, kw_only=True, forbid_unknown_fields=True):
 # Networks: the section network_g
 
 Channels = Annotated[Literal[1, 3], Meta(description="channels of the images, 1 (gray) or 3 (RGB).")]
-VHeatIROptions = section("VHeatIR", {}, arguments(VHeatIR, required=("in_chans",)))
-VHeatPyramidOptions = section("VHeatPyramid", {}, arguments(VHeatPyramid, required=("in_chans",)))
+VHeatIROptions = section("VHeatIR", {}, arguments(VHeatIRConfig, required=("in_chans",)))
+VHeatPyramidOptions = section("VHeatPyramid", {}, arguments(VHeatPyramidConfig, required=("in_chans",)))
 
 # Degradations: the section degradation of a dataset
 
@@ -230,6 +231,7 @@ if TYPE_CHECKING:  # types that are made while the program runs
     Part = Struct
     TrainingDegradation = Struct
     EvaluationDegradation = Struct
+    TestDegradation = Struct
     Optimizer = Struct
     Schedule = Struct
 else:
@@ -237,6 +239,7 @@ else:
     Part = NoisePart | JpegPart | NoiseJpegPart | CameraPart | GrainPart | CleanPart
     TrainingDegradation = Noise | Jpeg | Mixture
     EvaluationDegradation = OneNoise | OneJpeg | OneCamera
+    TestDegradation = OneNoise | OneJpeg
     Optimizer = MuonOptions | AdamW | Adam
     Schedule = WarmupCosineOptions | MultiStepLR | MultiStepRestartLR | CosineAnnealingRestartLR
 Loss = CharbonnierLoss | PSNRLoss | L1Loss | MSELoss
