@@ -43,6 +43,7 @@ from vheatir.imageio.metadata import (
 )
 from vheatir.imageio.tiff import encode_gray_alpha_tiff, is_tiff, with_metadata
 from vheatir.imageio.tiff_pixels import TiffError, read_layout, read_pixels
+from vheatir.imageio.white_level import white_level
 from vheatir.system.atomic import atomic_path
 
 __all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "prepared", "read_image", "write_image"]
@@ -56,6 +57,7 @@ _SIXTEEN_BIT_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff"})
 #: pixels of a side that a format, or its encoder, ends at; bytes of a TIFF
 _LARGEST_SIDES: Final = {".webp": 16383}
 _LARGEST_JPEG, _LARGEST_TIFF = 65500, 2**32 - 2**27
+_DEEPEST: Final = 65535
 _CMYK_NOTE: Final = "converted from CMYK to sRGB"
 
 
@@ -76,6 +78,9 @@ class Image:
         xmp: XMP packet, or None.
         density: pixels of an inch in x and y, or None.
         colors: PNG's chunks that say what its numbers mean as colours, as pairs of name and content.
+        iptc: title, caption, author and the like as records of IPTC-IIM, or None.
+        texts: PNG's text chunks, as pairs of name and content.
+        white: the value of white in files of 16 bits, if it is less than 65535.
         note: what was converted on reading or is left out on writing, in words.
     """
 
@@ -87,17 +92,30 @@ class Image:
     xmp: bytes | None = None
     density: tuple[float, float] | None = None
     colors: tuple[tuple[bytes, bytes], ...] = ()
+    iptc: bytes | None = None
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    white: int | None = None
     note: str = ""
+
+    @property
+    def shown_pixels(self) -> Array:
+        """The pixels, black where the alpha channel hides them: whatever lies there is not part of the picture."""
+        if self.alpha is None or self.alpha.all():
+            return self.pixels
+        hidden = self.alpha == 0
+        return np.where(hidden if self.pixels.ndim == 2 else hidden[..., None], 0, self.pixels).astype(
+            self.pixels.dtype
+        )
 
     @property
     def metadata(self) -> Metadata:
         """What the file tells about its picture."""
-        return Metadata(self.exif, self.icc, self.xmp, self.density, self.colors)
+        return Metadata(self.exif, self.icc, self.xmp, self.density, self.colors, self.iptc, self.texts)
 
     def telling(self, metadata: Metadata) -> Image:
         """The same picture with other metadata; their notes are added to its own."""
         note = ", ".join(dict.fromkeys(note for note in (self.note, *metadata.notes) if note))
-        told = {name: getattr(metadata, name) for name in ("exif", "icc", "xmp", "density", "colors")}
+        told = {name: getattr(metadata, name) for name in ("exif", "icc", "xmp", "density", "colors", "iptc", "texts")}
         return replace(self, note=note, **told)
 
     def upright(self) -> Image:
@@ -134,10 +152,17 @@ def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
     _refuse_unsupported(path, data)
     _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
     if is_tiff(data):
-        return _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS)
+        return _with_white(data, _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS))
     image = _read_other(path, data, max_megapixels or MAX_MEGAPIXELS)
     told = read_metadata(data) if image.metadata == Metadata() else image.metadata
-    return image.telling(replace(told, icc=None) if image.note == _CMYK_NOTE else told)
+    return _with_white(data, image.telling(replace(told, icc=None) if image.note == _CMYK_NOTE else told))
+
+
+def _with_white(data: bytes, image: Image) -> Image:
+    if image.pixels.dtype != np.uint16:
+        return image
+    white = white_level(image.pixels, data)
+    return image if white == _DEEPEST else replace(image, white=white)
 
 
 def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
@@ -148,7 +173,7 @@ def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
     frame = frame_header(data) if is_jpeg(data) else None
     if frame is not None and len(frame.components) == 4:
         return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
-    image = _bmp(data) or _with_opencv(path, data)
+    image = _bmp(path, data) if data.startswith(b"BM") else _with_opencv(path, data)
     image = _with_transparent_gray(data, image)
     if is_gray_png(data) and image.pixels.ndim == 3:
         image = replace(image, pixels=np.ascontiguousarray(image.pixels[..., 0]))  # expanded because of its alpha
@@ -209,6 +234,8 @@ def _read_bytes(path: Path) -> bytes:
 def _refuse_unsupported(path: Path, data: bytes) -> None:
     if not data:
         raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
+    if not (is_png(data) or is_jpeg(data) or is_tiff(data) or heif_name(data) or data.startswith((b"BM", b"RIFF"))):
+        raise ImageError(f"{path} cannot be read as an image: it is damaged, or of a format that is not supported.")
     if is_png(data) and png_is_cut(data):
         raise ImageError(f"{path} is cut short or damaged: its PNG data do not reach their end; copy it again.")
     if _is_animated(data):
@@ -308,26 +335,25 @@ def _cmyk_jpeg(path: Path, data: bytes) -> Image:
         raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
 
 
-def _bmp(data: bytes) -> Image | None:
-    """A BMP as Pillow reads it; None for other files, and where Pillow cannot.
+def _bmp(path: Path, data: bytes) -> Image:
+    """A BMP as Pillow reads it.
 
-    OpenCV reads white of 5 bits as 248, and other pixels where the palette and the data overlap.
+    OpenCV reads white of 5 bits as 248, other pixels where the palette and the data overlap, and other colours where
+    their bits lie elsewhere than usual.
     """
-    if not data.startswith(b"BM"):
-        return None
     try:
         picture = BmpImageFile(io.BytesIO(data))
         if picture.size != stored_size(data):  # which has been found small enough
-            return None
+            raise ValueError("its header tells two sizes")
         picture.load()
-    except Exception:  # noqa: BLE001  # whatever Pillow raises on what it does not know: OpenCV may
-        return None
-    pixels = np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode)))
+        pixels = np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode)))
+    except Exception as error:  # whatever Pillow raises on damaged data, and on what it does not know
+        raise ImageError(f"{path} cannot be read as a BMP ({error}); save it as PNG first.") from error
     if picture.mode == "P" and (pixels == pixels[..., :1]).all():
         pixels = np.ascontiguousarray(pixels[..., 0])
     if picture.mode == "RGBA":
         return Image(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]))
-    return Image(pixels) if picture.mode in ("1", "L", "P", "RGB") else None
+    return Image(pixels)
 
 
 def _with_transparent_gray(data: bytes, image: Image) -> Image:
@@ -367,9 +393,9 @@ def _quality(data: bytes) -> int | None:
 
 
 def _is_animated(data: bytes) -> bool:
-    """Tell whether a PNG has an animation control chunk before its pixels, or a WebP its animation flag."""
-    if data.startswith(b"\x89PNG"):
-        return data.find(b"acTL", 0, max(0, data.find(b"IDAT"))) != -1
+    """Tell whether a PNG has an animation control chunk of several frames, or a WebP its animation flag."""
+    if is_png(data):
+        return any(name == b"acTL" and int.from_bytes(content[:4], "big") > 1 for name, content in png_chunks(data))
     is_extended_webp = data.startswith(b"RIFF") and data[8:16] == b"WEBPVP8X"
     return is_extended_webp and len(data) > 20 and bool(data[20] & 0x02)
 
@@ -408,9 +434,10 @@ def _encode_tiff(image: Image) -> bytes | None:
         if not well:
             return None
         plain = encoded.tobytes()
-    if image.alpha is None and not (image.exif or image.icc or image.xmp):
+    if image.alpha is None and not (image.exif or image.icc or image.xmp or image.iptc):
         return plain
-    return with_metadata(plain, exif=image.exif, icc=image.icc, xmp=image.xmp, has_alpha=image.alpha is not None)
+    told = {"exif": image.exif, "icc": image.icc, "xmp": image.xmp, "iptc": image.iptc}
+    return with_metadata(plain, **told, has_alpha=image.alpha is not None)
 
 
 def _to_bgr(image: Image) -> Array:

@@ -35,6 +35,7 @@ class Settings:
         quality: JPEG quality; None or "auto" means each file's own.
         quality_out: quality of JPEG results.
         max_megapixels: larger files are refused; None means the default.
+        white_level: value of white in files of 16 bits; None means each file's own.
         skip_existing: leave out files whose result exists.
         compare: folder for comparison pictures, or None.
     """
@@ -44,6 +45,7 @@ class Settings:
     quality: float | Auto | None = None
     quality_out: int | None = None
     max_megapixels: float | None = None
+    white_level: int | None = None
     skip_existing: bool = False
     compare: Path | None = None
 
@@ -136,6 +138,7 @@ def _restore_file(job: Job, settings: Settings) -> FileReport:
         quality=settings.quality,
         quality_out=settings.quality_out,
         max_megapixels=settings.max_megapixels,
+        white_level=settings.white_level,
     )
     if settings.compare is not None:
         _write_comparison(settings.compare / job.name.with_name(job.name.name + ".png"), result)

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from vheatir.imageio.images import Image, ImageError, prepared, read_image, write_image
+from vheatir.imageio.white_level import restretched, stretched
 from vheatir.inference.arrays import Canvas, ImageLike, canvas_of, plain_array
 from vheatir.inference.compute import Precision, check_precision, select_device
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
@@ -71,6 +73,10 @@ class Restorer:
     An image whose channels are all equal goes to the gray model, unless ``model`` is a colour one or the task "photo",
     which has one model for all; its result is gray in any case. Images larger than a tile are restored in overlapping
     tiles, blended smoothly; each goes to the device by itself, and memory that runs out halves it.
+
+    Processes that are forked after something was restored compute with one thread, since torch's other threads are not
+    in them (torch would wait for them without end); on a GPU they cannot compute at all. Start workers with the method
+    "spawn", or before the first image, for more.
 
     Args:
         task: "photo" for real photographs, whatever is wrong with them; "denoise" for white noise and "jpeg" for
@@ -169,7 +175,8 @@ class Restorer:
         canvases = [canvas_of(image) for image in images]
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, (canvas, level) in enumerate(zip(canvases, levels, strict=True)):
-            kind = (canvas.height, canvas.width, canvas.channels, canvas.has_equal_channels, level)
+            size = (canvas.height, canvas.width, canvas.channels)
+            kind = (*size, canvas.has_equal_channels, canvas.is_clipped, level)
             is_small = canvas.height * canvas.width <= _BATCH_PIXELS
             groups.setdefault(kind if is_small else (index,), []).append(index)
         device = self._chosen_device(None)
@@ -189,6 +196,7 @@ class Restorer:
         quality: float | Auto | None = None,
         quality_out: int | None = None,
         max_megapixels: float | None = None,
+        white_level: int | None = None,
     ) -> FileResult:
         """Restore an image file; alpha, bit depth, EXIF and ICC profile are kept, the orientation is applied.
 
@@ -200,6 +208,8 @@ class Restorer:
                 that its pixels show a trace of: images are often compressed more than once.
             quality_out: quality of a JPEG destination, 1 to 100.
             max_megapixels: larger images are refused; None means the default of ``read_image``.
+            white_level: value of white in files of 16 bits, 255 to 65535, of which levels are measured; None finds it
+                in tags, or in bits that no value uses, and says so in the image's note.
 
         Raises:
             ImageError: if the file cannot be read, or the format cannot hold the result; nothing is written then.
@@ -208,10 +218,12 @@ class Restorer:
         """
         image = read_image(Path(source), max_megapixels=max_megapixels)
         image = prepared(Path(destination), image, quality=quality_out)  # what cannot be written is found in time
-        levels, found = self.file_levels(Path(source), image, sigma, quality)
+        image = _with_white(Path(source), image, white_level)
+        full = replace(image, pixels=stretched(image.pixels, image.white)) if image.white else image
+        levels, found = self.file_levels(Path(source), full, sigma, quality)
         # in the stored orientation, on the JPEG's own grid
-        pixels, tiles = self._restore(image.pixels, levels)
-        restored = replace(image, pixels=pixels).upright()
+        pixels, tiles = self._restore(full.pixels, levels)
+        restored = replace(image, pixels=restretched(pixels, image.white) if image.white else pixels).upright()
         write_image(Path(destination), restored, quality=quality_out)
         return FileResult(levels, found, restored, image.upright(), tiles)
 
@@ -255,6 +267,7 @@ class Restorer:
             precision=self.precision,
             tile=tile if self.tile == "auto" else self.tile,
             ensemble=self.ensemble,
+            is_clipped=first.is_clipped,
         )
         if len(canvases) == 1:
             runner.restore(first)
@@ -326,7 +339,7 @@ class Restorer:
             given = _given(sigma, quality)
             return given, self._seen(image, given)
         if self.task == "denoise" or sigma is not None or not (quality is None or is_auto(quality)):
-            return self._array_levels(image.pixels, sigma, quality)
+            return self._array_levels(image.shown_pixels, sigma, quality)
         own, traced = image.jpeg_quality, lowest_jpeg_quality(image.pixels)
         if traced is not None and (own is None or traced < own - _TRACE_TOLERANCE):
             found = "estimated" if own is None else f"estimated, of an earlier compression than the file's {own}"
@@ -376,6 +389,20 @@ def restore(
     """
     restorer = Restorer(task, model=model, device=device, precision=precision)
     return restorer.restore(image, sigma=sigma, quality=quality)
+
+
+def _with_white(path: Path, image: Image, white: int | None) -> Image:
+    """The image with the white that is asked for, or with a note on the one that was found."""
+    if image.pixels.dtype != np.uint16:
+        return image
+    if white is None and image.white is None:
+        return image
+    if white is None:
+        words = f"white taken as {image.white}: give --white-level 65535 if the picture is dark"
+        return replace(image, note=", ".join(filter(None, (image.note, words))))
+    if int(image.pixels.max()) > white:
+        raise ImageError(f"{path} has values up to {image.pixels.max()}: give a --white-level of that or more.")
+    return replace(image, white=white)
 
 
 def _array(image: npt.NDArray[Any] | Tensor, name: str) -> npt.NDArray[Any]:
