@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from vheatir.imageio.images import Image, ImageError, read_image
-from vheatir.inference.paths import IMAGE_SUFFIXES
+from vheatir.imageio.formats import IMAGE_SUFFIXES
 
 Array = npt.NDArray[Any]
 

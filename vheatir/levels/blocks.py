@@ -88,7 +88,8 @@ def _has_few_values(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     few: npt.NDArray[np.bool_] = is_one_of_four.all(axis=1) & ((high - low)[:, 0] >= _FAR_APART)
     # two values that JPEG or scanning has spread: noise has few values at the ends of its range
     ends = (pixels < low + (high - low) / 8) | (pixels > high - (high - low) / 8)
-    return few | ((ends.mean(axis=1) >= _SHARE_AT_ENDS) & ((high - low)[:, 0] >= 4 * _FAR_APART))
+    at_ends: npt.NDArray[np.bool_] = (ends.mean(axis=1) >= _SHARE_AT_ENDS) & ((high - low)[:, 0] >= 4 * _FAR_APART)
+    return few | at_ends
 
 
 def full_scale(image: npt.NDArray[Any]) -> float:
