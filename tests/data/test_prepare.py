@@ -22,7 +22,8 @@ from vheatir.data.prepare.pixels import to_eight_bits, to_luma
 from vheatir.data.prepare.report import remarks
 from vheatir.data.prepare.split import draw_validation, list_validation, name_images
 from vheatir.data.sources import find_images, open_source, read_name_list
-from vheatir.imageio.images import ImageError, read_image
+from vheatir.imageio.images import ImageError
+from vheatir.imageio.read import read_image
 from vheatir.training import basicsr
 
 Image = NDArray[np.uint8]

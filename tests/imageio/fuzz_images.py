@@ -23,7 +23,9 @@ import numpy as np
 from test_damaged_files import SEEDS
 
 from vheatir.imageio.headers import stored_size
-from vheatir.imageio.images import ImageError, prepared, read_image, write_image
+from vheatir.imageio.images import ImageError
+from vheatir.imageio.read import read_image
+from vheatir.imageio.write import prepared, write_image
 
 _BATCH = 100
 _LONGEST = 20

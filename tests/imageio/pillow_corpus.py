@@ -20,8 +20,9 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
-from vheatir.imageio.images import Image, ImageError, read_image
 from vheatir.imageio.formats import IMAGE_SUFFIXES
+from vheatir.imageio.images import Image, ImageError
+from vheatir.imageio.read import read_image
 
 Array = npt.NDArray[Any]
 

@@ -16,7 +16,9 @@ from PIL import Image as PillowImage
 from PIL import ImageCms, features
 from PIL.PngImagePlugin import PngInfo
 
-from vheatir.imageio.images import Image, ImageError, prepared, read_image, write_image
+from vheatir.imageio.images import Image, ImageError
+from vheatir.imageio.read import read_image
+from vheatir.imageio.write import prepared, write_image
 
 Array = npt.NDArray[Any]
 

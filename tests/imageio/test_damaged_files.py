@@ -19,9 +19,11 @@ from PIL import ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from vheatir.imageio.containers import read_metadata
-from vheatir.imageio.images import ImageError, read_image, write_image
+from vheatir.imageio.images import ImageError
 from vheatir.imageio.jpeg import frame_header, jpeg_quality, tidied
+from vheatir.imageio.read import read_image
 from vheatir.imageio.tiff import directory_of, is_tiff, page_count
+from vheatir.imageio.write import write_image
 
 Array = npt.NDArray[Any]
 

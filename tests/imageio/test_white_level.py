@@ -16,7 +16,7 @@ import tifffile
 
 import vheatir
 from vheatir.cli.main import main
-from vheatir.imageio.images import read_image
+from vheatir.imageio.read import read_image
 from vheatir.imageio.white_level import restretched, stretched, white_level
 
 Array = npt.NDArray[Any]

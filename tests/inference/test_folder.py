@@ -29,7 +29,7 @@ from tiny_weights import save_tiny_weights
 import vheatir
 import vheatir.weights.file
 from vheatir.cli.main import main
-from vheatir.imageio.images import read_image
+from vheatir.imageio.read import read_image
 from vheatir.inference.folder import Status
 from vheatir.system.atomic import atomic_path
 

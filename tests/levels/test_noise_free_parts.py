@@ -15,7 +15,8 @@ from PIL import Image as PillowImage
 from skimage import data
 
 import vheatir
-from vheatir.imageio.images import Image, write_image
+from vheatir.imageio.images import Image
+from vheatir.imageio.write import write_image
 from vheatir.levels.blocks import unsilenced
 from vheatir.levels.grain import estimate_noise
 

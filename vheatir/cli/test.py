@@ -159,7 +159,8 @@ def _protocol(val: Mapping[str, Any]) -> Protocol:
 
 def _image_writer(folder: Path, suffix: str) -> Callable[[ScoredSet, Outcome], None]:
     """What writes the images that the network restored: SET/LEVEL/IMAGE_SUFFIX.png."""
-    from vheatir.imageio.images import Image, write_image
+    from vheatir.imageio.images import Image
+    from vheatir.imageio.write import write_image
 
     def watch(scored: ScoredSet, outcome: Outcome) -> None:
         if outcome.method == list(scored.methods)[-1]:

@@ -19,14 +19,14 @@ from typing import Any, Final
 from PIL import ImageCms
 
 from vheatir.imageio.jpeg import header_segments, is_jpeg
+from vheatir.imageio.png import SIGNATURE, is_png, png_chunk, png_chunks
 from vheatir.imageio.tiff import is_tiff, resolution_exif, resolution_of, tags_of_tiff
 
-__all__ = ["Metadata", "fitted", "is_png", "png_chunks", "png_is_cut", "read_metadata", "with_metadata_in"]
+__all__ = ["Metadata", "checked", "fitted", "read_metadata", "with_metadata_in"]
 
 #: pixels of an inch, in x and y
 Density = tuple[float, float]
 
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
 _EXIF_HEAD, _XMP_HEAD, _ICC_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 _MPF_HEAD: Final = b"MPF\0"
 _APP0, _APP1, _APP2, _APP13 = 0xE0, 0xE1, 0xE2, 0xED
@@ -169,34 +169,6 @@ def with_metadata_in(suffix: str, data: bytes, metadata: Metadata) -> bytes:
     return writers[_kind(suffix)](data, metadata)
 
 
-def is_png(data: bytes) -> bool:
-    """Tell whether the bytes start like a PNG file."""
-    return data.startswith(_PNG)
-
-
-def png_is_cut(data: bytes) -> bool:
-    """Tell whether a chunk of a PNG file reaches beyond its end; decoders make room for all that it claims."""
-    offset = len(_PNG)
-    while offset + 8 <= len(data):
-        if data[offset + 4 : offset + 8] == b"IEND":
-            return False
-        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
-    return offset > len(data)
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (name, content) of a PNG file's chunks that are whole, pixels left out."""
-    offset = len(_PNG)
-    while offset + 12 <= len(data):
-        length, name = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
-        end = offset + 12 + length
-        if end > len(data) or name == b"IEND":
-            return
-        if name not in (b"IDAT", b"fdAT"):
-            yield name, data[offset + 8 : end - 4]
-        offset = end
-
-
 def _kind(suffix: str) -> str:
     return {".png": "png", ".webp": "webp", ".bmp": "bmp", ".tif": "tiff", ".tiff": "tiff"}.get(suffix, "jpeg")
 
@@ -213,9 +185,6 @@ def _from_metres(x: int, y: int) -> Density | None:
 def _to_metres(density: Density) -> tuple[int, int]:
     x, y = (min(max(1, round(value / _INCH)), 2**31 - 1) for value in density)
     return x, y
-
-
-# -------------------------------------------------------------------------------------------------------- reading
 
 
 def _of_jpeg(data: bytes) -> Metadata:
@@ -369,12 +338,8 @@ def _into_png(data: bytes, metadata: Metadata) -> bytes:
         profile = f"\niptc\n{len(resources):8d}\n{resources.hex()}\n".encode("ascii")
         chunks.append((b"zTXt", _RAW_IPTC[0] + b"\0\0" + zlib.compress(profile)))
     chunks += metadata.texts
-    head = len(_PNG) + 25  # behind IHDR
-    return data[:head] + b"".join(_png_chunk(name, content) for name, content in chunks) + data[head:]
-
-
-def _png_chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    head = len(SIGNATURE) + 25  # behind IHDR
+    return data[:head] + b"".join(png_chunk(name, content) for name, content in chunks) + data[head:]
 
 
 def _into_jpeg(data: bytes, metadata: Metadata) -> bytes:

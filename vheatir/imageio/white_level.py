@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vheatir.imageio.containers import is_png, png_chunks
+from vheatir.imageio.png import is_png, png_chunks
 from vheatir.imageio.tiff import directory_of, is_tiff
 
 __all__ = ["restretched", "stretched", "white_level"]

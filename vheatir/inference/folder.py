@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vheatir.imageio.images import Image, ImageError, write_image
+from vheatir.imageio.images import Image, ImageError
+from vheatir.imageio.write import write_image
 from vheatir.inference.before_after import comparison
+from vheatir.inference.level_finder import Auto
 from vheatir.inference.memory import is_out_of_memory
 from vheatir.inference.paths import Job
-from vheatir.inference.restorer import Auto, FileResult, Restorer
+from vheatir.inference.restorer import FileResult, Restorer
 from vheatir.levels.levels import Sigma
 from vheatir.system.atomic import atomic_path, remove_stale
 
