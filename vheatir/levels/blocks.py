@@ -85,10 +85,12 @@ def _has_few_values(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     second = np.where(pixels > low, pixels, np.inf).min(axis=1, keepdims=True)
     last_but_one = np.where(pixels < high, pixels, -np.inf).max(axis=1, keepdims=True)
     is_one_of_four = (pixels <= second) | (pixels >= last_but_one)
-    few: npt.NDArray[np.bool_] = is_one_of_four.all(axis=1) & ((high - low)[:, 0] >= _FAR_APART)
+    span = (high - low)[:, 0]
+    few = is_one_of_four.all(axis=1) & (span >= _FAR_APART)
     # two values that JPEG or scanning has spread: noise has few values at the ends of its range
     ends = (pixels < low + (high - low) / 8) | (pixels > high - (high - low) / 8)
-    return few | ((ends.mean(axis=1) >= _SHARE_AT_ENDS) & ((high - low)[:, 0] >= 4 * _FAR_APART))
+    found: npt.NDArray[np.bool_] = few | ((ends.mean(axis=1) >= _SHARE_AT_ENDS) & (span >= 4 * _FAR_APART))
+    return found
 
 
 def full_scale(image: npt.NDArray[Any]) -> float:
