@@ -13,7 +13,7 @@ from vheatir.levels.levels import Levels, check_levels
 from vheatir.nn import VHeatPyramid
 from vheatir.nn.condition import UNKNOWN, jpeg_condition, noise_condition
 from vheatir.nn.cpu import fast_on_cpu
-from vheatir.weights.file import LevelName, Task, WeightsHeader, load_weights, weights_path
+from vheatir.weights.file import LevelName, ModelName, Task, WeightsHeader, load_weights, weights_path
 
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
 
@@ -30,7 +30,8 @@ class RestorationNetwork(nn.Module):
         header: what its weights file says about it.
 
     Attributes:
-        task: "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color" or "photo".
+        name: "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color" or "photo".
+        task: "denoise", "jpeg" or "photo".
         channels: 1 (gray) or 3 (RGB).
         level_min: smallest level that it was trained for, σ in 8-bit units or JPEG quality; σ for "photo".
         level_max: largest level that it was trained for.
@@ -40,6 +41,7 @@ class RestorationNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.header = header
+        self.name: ModelName = header.name
         self.task: Task = header.task
         self.channels = header.channels
         self.level_min, self.level_max = header.level_range
@@ -74,7 +76,7 @@ class RestorationNetwork(nn.Module):
                 Tensors are not checked, since that would make a GPU wait.
         """
         if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(f"Model {self.task} takes (B, {self.channels}, H, W), not {tuple(x.shape)}.")
+            raise ValueError(f"Model {self.name} takes (B, {self.channels}, H, W), not {tuple(x.shape)}.")
         condition = self._condition(self._told(level, sigma, quality), x)
         weight = next(self.network.parameters())
         moved = x.to(weight.dtype)
@@ -104,7 +106,7 @@ class RestorationNetwork(nn.Module):
             ValueError: if the network is of another task.
         """
         if not isinstance(self.network, VHeatPyramid):
-            raise ValueError(f"Model {self.task} does not estimate levels; photo does.")
+            raise ValueError(f"Model {self.name} does not estimate levels; photo does.")
         with torch.inference_mode():
             noise, jpeg = self.network.estimate_levels(x.to(next(self.parameters()).dtype)).mean(dim=(0, 2, 3)).tolist()
         return Levels(sigma=255.0 * noise, quality=max(1.0, 100.0 - 100.0 * jpeg))
@@ -116,14 +118,14 @@ class RestorationNetwork(nn.Module):
         given: dict[LevelName, float | Tensor | None] = {"sigma": sigma, "quality": quality}
         known = list(self.header.ranges)
         if level is not None and (len(known) > 1 or given[known[0]] is not None):
-            raise ValueError(f"Model {self.task} takes {' and '.join(known)} by name, and no level beside them.")
+            raise ValueError(f"Model {self.name} takes {' and '.join(known)} by name, and no level beside them.")
         if level is not None:
             given[known[0]] = level
         for name, value in given.items():
             if value is not None and name not in known:
-                raise ValueError(f"Model {self.task} takes {' and '.join(known)}, not {name}.")
+                raise ValueError(f"Model {self.name} takes {' and '.join(known)}, not {name}.")
             if value is None and len(known) == 1 and name in known:
-                raise ValueError(f"Model {self.task} needs {name}.")
+                raise ValueError(f"Model {self.name} needs {name}.")
         return {name: given[name] for name in known}
 
     def _condition(self, told: dict[LevelName, float | Tensor | None], x: Tensor) -> Tensor:
@@ -168,7 +170,7 @@ def load_model(
         The model in evaluation mode, with frozen weights (``requires_grad_()`` thaws them for fine-tuning).
 
     Raises:
-        CheckpointError: if the name or the file is not one of ours.
+        WeightsError: if the name or the file is not one of ours.
     """
     network, header = load_weights(weights_path(name_or_path))
     model = RestorationNetwork(fast_on_cpu(network), header).eval().requires_grad_(False)
@@ -181,7 +183,7 @@ def cached_model(name_or_path: str | Path, device: torch.device) -> RestorationN
     """Load a model as :func:`load_model` does, and keep the latest few for the next call.
 
     Raises:
-        CheckpointError: if the name or the file is not one of ours.
+        WeightsError: if the name or the file is not one of ours.
     """
     path = weights_path(name_or_path)
     return _load_once(path.absolute(), path.stat().st_mtime_ns, device)
