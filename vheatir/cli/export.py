@@ -6,6 +6,7 @@ And ONNX files of weights: ``vheatir export --format onnx --model photo photo.on
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from vheatir.cli.shared import DONE, check_parent, new_parser
@@ -75,6 +76,8 @@ def _export_onnx(arguments: argparse.Namespace) -> int:
     from vheatir.inference.onnx_export import export_onnx
     from vheatir.levels.levels import Levels
 
+    for talker in ("onnxscript", "onnx_ir"):  # a line for each node that they look at
+        logging.getLogger(talker).setLevel(logging.WARNING)
     levels = Levels(arguments.sigma, arguments.quality) if told or arguments.blind else None
     export_onnx(arguments.model or "photo", arguments.output, levels=levels)
     return DONE

@@ -92,7 +92,8 @@ def onnx_model(model: RestorationNetwork, *, levels: Levels | None = None) -> Mo
         levels: built into the graph; None makes them inputs.
 
     Raises:
-        ValueError: if a level is missing, outside its range, or not one that the network knows.
+        ValueError: if a level is missing, outside its range, or not one that the network knows; or if the network
+            does other operations at other sizes, as with a spectrum_ratio below 1.
     """
     header = model.header
     batch, height, width = _EXAMPLE_SIZE
@@ -120,6 +121,8 @@ def onnx_model(model: RestorationNetwork, *, levels: Levels | None = None) -> Mo
         )
     assert program is not None
     proto = program.model_proto
+    if not all(proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param for axis in (0, 2, 3)):
+        raise ValueError("This network cannot be exported for images of any size; spectrum_ratio has to be 1.")
     _strip(proto.graph)
     _halve_weights(proto.graph)
     proto.producer_name, proto.producer_version = "vheatir", vheatir.__version__
