@@ -71,6 +71,19 @@ def test_levels_are_told_in_the_users_units() -> None:
     torch.testing.assert_close(model(x, quality=40), model.network(x, torch.tensor([[-1.0, 0.6]])))
 
 
+def test_each_image_of_a_batch_has_levels_and_a_strength_of_its_own() -> None:
+    model = vheatir.load_model("photo")
+    x = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    sigma, quality = torch.tensor([-1.0, 20.0, -1.0]), torch.tensor([40.0, -1.0, -1.0])
+    batch = model(x, sigma=sigma, quality=quality, strength=torch.tensor([1.0, 0.5, 2.0]))
+    single = [
+        model(x[:1], quality=40),
+        model(x[1:2], sigma=20, strength=0.5),
+        model(x[2:], strength=2.0),
+    ]
+    torch.testing.assert_close(batch, torch.cat(single), rtol=0, atol=1e-5)
+
+
 def test_what_a_model_is_not_told_by_name_is_refused() -> None:
     x = tensor(COLOR)
     with pytest.raises(ValueError, match="sigma and quality by name"):

@@ -53,7 +53,7 @@ class RestorationNetwork(nn.Module):
         *,
         sigma: float | Tensor | None = None,
         quality: float | Tensor | None = None,
-        strength: float = 1.0,
+        strength: float | Tensor = 1.0,
     ) -> Tensor:
         """Restore a batch of images of one size.
 
@@ -64,9 +64,9 @@ class RestorationNetwork(nn.Module):
             sigma: standard deviation of the noise in 8-bit units, 0 to 255: a number, or a tensor of shape () or (B,).
                 The weights know ``level_min`` to ``level_max``; beyond, they extrapolate.
             quality: JPEG quality, 1 to 100, 100 for no compression. A network of the task "photo" takes both, either or
-                none, and estimates what it is not told.
-            strength: factor of the levels, σ and 100 - quality. At level 0 the result is the input, and near it a
-                mixture of the two.
+                none, and estimates what it is not told; in a tensor, a negative number stands for that.
+            strength: factor of the levels, σ and 100 - quality: a number, or a tensor of shape (B,). At level 0 the
+                result is the input, and near it a mixture of the two.
 
         Returns:
             Restored images, shape (B, channels, H, W), of x's dtype, not clamped.
@@ -81,7 +81,8 @@ class RestorationNetwork(nn.Module):
         weight = next(self.network.parameters())
         moved = x.to(weight.dtype)
         if self.task == "photo":
-            restored: Tensor = self.network(moved, condition, strength=strength)
+            factor = strength[:, None, None, None] if isinstance(strength, Tensor) else strength
+            restored: Tensor = self.network(moved, condition, strength=factor)
         else:
             restored = self._restore_by_one_level(moved, condition[:, 0] * strength)
         return restored.to(x.dtype)
@@ -143,7 +144,8 @@ class RestorationNetwork(nn.Module):
                     f"{name} is a number or has shape ({x.shape[0]},), one for each image, not {tuple(levels.shape)}."
                 )
             levels = levels.expand(x.shape[0])
-            columns.append(noise_condition(levels) if name == "sigma" else jpeg_condition(levels))
+            known = noise_condition(levels) if name == "sigma" else jpeg_condition(levels)
+            columns.append(torch.where(levels < 0, UNKNOWN, known))
         return torch.stack(columns, dim=1)
 
 
