@@ -1,5 +1,4 @@
-"""Print what a QB-Heat pretraining makes of the hidden quarters, beside simpler guesses, and draw
-docs/lab/pretraining.png.
+"""Print what QB-Heat makes of the hidden quarters, beside simpler guesses, and draw docs/lab/pretraining.png.
 
 ``python docs/scripts/qbheat_evidence.py experiments/qbheat_fast/models/net_g_latest.pth``, in a folder with datasets/
 """
