@@ -1,4 +1,4 @@
-"""Make docs/explain.png, and print what docs/explain.md says is seen in it.
+"""Make docs/explain.png, and print what docs/lab/heat.md says is seen in it.
 
 ``python docs/scripts/heat_evidence.py``
 """
