@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ import yaml
 from numpy.typing import NDArray
 from skimage import data
 
-HAS_BASICSR = importlib.util.find_spec("basicsr") is not None
-needs_basicsr = pytest.mark.skipif(not HAS_BASICSR, reason="training needs basicsr, which is not installed")
+needs_basicsr = pytest.mark.skipif(importlib.util.find_spec("basicsr") is None, reason="basicsr is not installed")
 
 TINY_NETWORK: dict[str, Any] = {
     "type": "VHeatIR",
@@ -121,9 +119,9 @@ def change_options(options: dict[str, Any], changes: Mapping[str, Any]) -> dict[
     return options
 
 
-def model_options(root: Path, *, is_train: bool = True, **changes: Any) -> dict[str, Any]:
-    """The same as BasicSR hands them to a model, with the folders below ``root``."""
-    options = training_options(**changes) | {"is_train": is_train, "dist": False, "rank": 0, "world_size": 1}
+def model_options(root: Path, **changes: Any) -> dict[str, Any]:
+    """The same as a model gets them, with the folders below ``root``."""
+    options = training_options(**changes) | {"dist": False, "rank": 0, "world_size": 1}
     for folder in ("models", "training_states", "visualization"):
         options["path"][folder] = str(root / folder)
         (root / folder).mkdir(exist_ok=True)
@@ -163,15 +161,3 @@ def write_image(path: Path, image: NDArray[Any], options: tuple[int, ...] = ()) 
     stored = image if image.ndim == 2 else image[..., ::-1]
     assert cv2.imwrite(str(path), np.ascontiguousarray(stored), list(options))
     return path
-
-
-def forget_basicsr_logger() -> None:
-    """Let BasicSR's next pipeline in this process open its own log file and standard error."""
-    from vheatir.training import basicsr  # noqa: F401, I001  (before BasicSR: mends what that imports)
-    from basicsr.utils.logger import initialized_logger
-
-    logger = logging.getLogger("basicsr")
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
-        handler.close()
-    initialized_logger.clear()

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vheatir.imageio.images import read_image
+from vheatir.imageio.read import read_image
 from vheatir.inference.arrays import canvas_of
 from vheatir.inference.network import RestorationNetwork, load_model
 from vheatir.nn.heat import log_spaced_conductivity

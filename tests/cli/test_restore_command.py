@@ -17,7 +17,9 @@ from tiny_weights import save_tiny_weights
 import vheatir
 import vheatir.weights.file
 from vheatir.cli.main import main
-from vheatir.imageio.images import Image, read_image, write_image
+from vheatir.imageio.images import Image
+from vheatir.imageio.read import read_image
+from vheatir.imageio.write import write_image
 from vheatir.inference.arrays import Canvas
 from vheatir.inference.runner import TileRunner
 

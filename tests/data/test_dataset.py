@@ -12,15 +12,12 @@ import torch
 from numpy.typing import NDArray
 from skimage import data
 from torch.utils.data import DataLoader
-from training_options import HAS_BASICSR, write_image
-
-from vheatir.data.degradations import benchmark_noise, encode_jpeg
-from vheatir.data.sampler import EndlessSampler
-
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
+from training_options import needs_basicsr, write_image
 
 from vheatir.data.dataset import DegradedImageDataset
+from vheatir.data.degradations import benchmark_noise, encode_jpeg
+from vheatir.data.sampler import EndlessSampler, ShuffledSampler
+from vheatir.training import basicsr
 
 NOISE = {"type": "noise", "sigma": [20, 30]}
 
@@ -283,11 +280,11 @@ def test_exactly_one_kind_of_root(folder: Path) -> None:
             dataset(folder, **changes)
 
 
+@needs_basicsr
 def test_an_lmdb_written_by_basicsr(folder: Path, tmp_path: Path) -> None:
     """The same items as from the files, in several processes, for training and validation at once."""
     pytest.importorskip("lmdb")
-    from basicsr.utils.lmdb_util import make_lmdb_from_imgs
-
+    make_lmdb_from_imgs = basicsr.import_module("basicsr.utils.lmdb_util").make_lmdb_from_imgs
     files = sorted(path.name for path in folder.iterdir())
     root = tmp_path / "photos.lmdb"
     make_lmdb_from_imgs(str(folder), str(root), files, [Path(name).stem for name in files])
@@ -373,3 +370,14 @@ def test_validation_photographs_are_the_same_every_time(folder: Path) -> None:
     assert one["lq"].shape == one["gt"].shape == (3, 48, 48)
     assert not torch.equal(one["lq"], one["gt"])
     assert one["level"].tolist() == other["level"].tolist() == [-1.0, -1.0]
+
+
+def test_shuffled_items_come_once_each_time_round_and_go_on_anywhere() -> None:
+    """Two processes share the sequence; begun in its middle it is the same."""
+    whole = list(islice(ShuffledSampler(EndlessSampler(), 5, seed=3), 15))
+    rounds = [whole[start : start + 5] for start in (0, 5, 10)]
+    assert all(sorted(order) == list(range(5)) for order in rounds)
+    assert len({tuple(order) for order in rounds}) > 1
+    later = EndlessSampler(start=6, rank=1, world_size=2)
+    assert list(islice(ShuffledSampler(later, 5, seed=3), 4)) == whole[7:15:2]
+    assert list(islice(ShuffledSampler(EndlessSampler(), 5, seed=4), 15)) != whole

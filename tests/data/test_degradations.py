@@ -15,9 +15,8 @@ from vheatir.data.degradations import (
     JpegCompression,
     benchmark_noise,
     encode_jpeg,
-    jpeg_level,
-    noise_level,
 )
+from vheatir.nn.condition import jpeg_condition, noise_condition
 
 GRAY: NDArray[np.uint8] = data.camera()
 COLOR: NDArray[np.uint8] = data.astronaut()
@@ -48,9 +47,9 @@ def test_studio_swing_of_gray() -> None:
 
 
 def test_levels() -> None:
-    assert noise_level(51) == pytest.approx(0.2)
-    assert jpeg_level(10) == pytest.approx(0.9)
-    assert jpeg_level(100) == 0
+    assert noise_condition(51) == pytest.approx(0.2)
+    assert jpeg_condition(10) == pytest.approx(0.9)
+    assert jpeg_condition(100) == 0
 
 
 # Noise

@@ -12,7 +12,7 @@ from skimage import data
 
 from vheatir.data.degradations import encode_jpeg
 from vheatir.data.mixture import DegradationMixture, make_mixture
-from vheatir.nn.pyramid import UNKNOWN
+from vheatir.nn.condition import UNKNOWN
 
 SIZE = 32
 COLOR: NDArray[np.uint8] = data.astronaut()

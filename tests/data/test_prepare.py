@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import skimage.data
 from numpy.typing import NDArray
+from training_options import needs_basicsr
 
 from vheatir.cli.main import main
 from vheatir.data.prepare.checks import Finding, check_images
@@ -22,7 +22,9 @@ from vheatir.data.prepare.pixels import to_eight_bits, to_luma
 from vheatir.data.prepare.report import remarks
 from vheatir.data.prepare.split import draw_validation, list_validation, name_images
 from vheatir.data.sources import find_images, open_source, read_name_list
-from vheatir.imageio.images import ImageError, read_image
+from vheatir.imageio.images import ImageError
+from vheatir.imageio.read import read_image
+from vheatir.training import basicsr
 
 Image = NDArray[np.uint8]
 
@@ -330,12 +332,9 @@ def test_our_reader_reads_the_lmdb(tmp_path: Path, findings: list[Finding]) -> N
     assert np.array_equal(source.read(1, 1), skimage.data.camera())
 
 
+@needs_basicsr
 def test_basicsr_reads_the_lmdb(tmp_path: Path, findings: list[Finding]) -> None:
-    if importlib.util.find_spec("basicsr") is None:
-        pytest.skip("basicsr is not installed")
-    importlib.import_module("vheatir.training.basicsr")
-    data_util = importlib.import_module("basicsr.data.data_util")
-    utils = importlib.import_module("basicsr.utils")
+    data_util, utils = (basicsr.import_module(name) for name in ("basicsr.data.data_util", "basicsr.utils"))
     folder = str(tmp_path / "train.lmdb")
     write_lmdb(Path(folder), findings)
     keys = data_util.paths_from_lmdb(folder)

@@ -13,8 +13,8 @@ from training_options import write_image
 
 from vheatir.data.prepare.archive_writer import pack_images
 from vheatir.data.sources import FolderSource, find_images, open_source, read_name_list
-from vheatir.imageio.images import read_image
-from vheatir.inference.paths import IMAGE_SUFFIXES, JPEG_SUFFIXES
+from vheatir.imageio.formats import IMAGE_SUFFIXES, JPEG_SUFFIXES
+from vheatir.imageio.read import read_image
 
 LOSSLESS = {
     "png": (),

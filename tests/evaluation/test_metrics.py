@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -17,9 +16,13 @@ pytest.importorskip("skimage", reason="metrics need scikit-image")
 from skimage import data
 
 from vheatir.data.degradations import encode_jpeg
-from vheatir.evaluation.metrics import SMALLEST_SIDES, psnr, psnr_b, ssim
+from vheatir.evaluation.metrics import METRICS
 from vheatir.evaluation.metrics.lpips import Lpips, load_lpips
+from vheatir.evaluation.metrics.psnr import psnr
+from vheatir.evaluation.metrics.psnr_b import psnr_b
+from vheatir.evaluation.metrics.ssim import ssim
 from vheatir.system.torchvision import mend_torchvision
+from vheatir.training import basicsr
 
 try:  # BasicSR and lpips import torchvision
     mend_torchvision()
@@ -42,8 +45,9 @@ def pair(request: pytest.FixtureRequest) -> tuple[Image, Image]:
 
 
 def basicsr_metric(name: str) -> Callable[..., float]:
-    pytest.importorskip("vheatir.training.basicsr", reason="no basicsr here", exc_type=ImportError)
-    metric: Callable[..., float] = getattr(import_module("basicsr.metrics"), name)
+    metric: Callable[..., float] | None = basicsr.find_class("metric", name)
+    if metric is None:
+        pytest.skip("basicsr is not installed")
     return metric
 
 
@@ -231,7 +235,7 @@ def test_images_of_different_shapes_are_refused(metric: Callable[[Image, Image],
 
 @pytest.mark.parametrize(("name", "metric"), [("ssim", ssim), ("psnr_b", psnr_b)])
 def test_the_smallest_side_is_the_smallest(name: str, metric: Callable[[Image, Image], float]) -> None:
-    side = SMALLEST_SIDES[name]  # type: ignore[index]  # one of the names
+    side = METRICS[name].smallest_side  # type: ignore[index]  # one of the names
     image = np.random.default_rng(0).integers(0, 256, (side, side + 3), dtype=np.uint8)
     assert math.isfinite(metric(image, 255 - image))
     with pytest.raises(ValueError, match=r"win_size|needs sides"):
@@ -246,4 +250,4 @@ def test_alexnet_takes_the_smallest_side() -> None:
 
 
 def lpips_side() -> int:
-    return SMALLEST_SIDES["lpips"]
+    return METRICS["lpips"].smallest_side

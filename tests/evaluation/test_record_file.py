@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from vheatir.evaluation.cost.report import read_speed
-from vheatir.evaluation.cost.train_report import read_train_speed
 from vheatir.evaluation.record_file import RecordFormat, format_name
 from vheatir.evaluation.results import read_results
 from vheatir.research.race.costs import read_costs
 from vheatir.research.race.curve import read_curve
 from vheatir.research.race.results import read_comparison
+from vheatir.speed.report import read_speed
+from vheatir.speed.train_report import read_train_speed
 
 
 class ThingError(ValueError):

@@ -16,7 +16,9 @@ from PIL import Image as PillowImage
 from PIL import ImageCms, features
 from PIL.PngImagePlugin import PngInfo
 
-from vheatir.imageio.images import Image, ImageError, prepared, read_image, write_image
+from vheatir.imageio.images import Image, ImageError
+from vheatir.imageio.read import read_image
+from vheatir.imageio.write import prepared, write_image
 
 Array = npt.NDArray[Any]
 
@@ -299,3 +301,98 @@ def test_avif_is_read_as_pillow_reads_it(tmp_path: Path, mode: str) -> None:
 def test_heic_without_a_plugin_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"a\.jpg (is HEIC, which this Pillow cannot read|cannot be decoded)"):
         read(tmp_path, struct.pack(">I", 24) + b"ftypheic" + bytes(600))
+
+
+# --------------------------------------------------------------------------------------------- IPTC data, and texts
+
+IPTC = b"\x1c\x02\x78\x00\x05A hill"[:-1]
+RESOURCES = (
+    b"8BIM\x03\xed\x00\x00\x00\x00\x00\x02abXXXX"[:-4] + b"8BIM\x04\x04\x03own\x00\x00\x00" + bytes((len(IPTC),))
+)
+
+
+def with_iptc() -> bytes:
+    """As Photoshop writes it: among other resources, with a name, filled up to an even length."""
+    resources = RESOURCES + IPTC + b"\0" * (len(IPTC) % 2) + b"8BIM\x04\x0c\x00\x00\x00\x00\x00\x00"
+    return with_segments(jpeg(), segment(0xED, b"Photoshop 3.0\0" + resources))
+
+
+def test_iptc_data_are_kept_where_the_format_has_a_place(tmp_path: Path) -> None:
+    image = read(tmp_path, with_iptc())
+    assert image.iptc == IPTC
+    for suffix in (".png", ".jpg", ".tif"):
+        path = tmp_path / f"b{suffix}"
+        write_image(path, image, quality=90)
+        again = PillowImage.open(path)
+        if suffix == ".tif":
+            assert tifffile.TiffFile(path).pages.first.tags[33723].value == IPTC
+        elif suffix == ".jpg":
+            assert read_image(path).iptc == IPTC
+            assert again.info["photoshop"][0x0404] == IPTC
+        else:
+            assert read_image(path).iptc == IPTC
+            assert bytes.fromhex(again.info["Raw profile type iptc"].split(None, 2)[2]).endswith(
+                IPTC + b"\0" * (len(IPTC) % 2)
+            )
+    for suffix in (".webp", ".bmp"):
+        fitting = prepared(tmp_path / f"b{suffix}", image)
+        assert f"IPTC data left out, {suffix[1:].upper()} holds none" in fitting.note
+        assert fitting.iptc is None
+
+
+@pytest.mark.parametrize("cut", range(1, 30, 3))
+def test_damaged_resources_do_not_cost_the_picture(tmp_path: Path, cut: int) -> None:
+    content = (RESOURCES + IPTC)[:-cut]
+    image = read(tmp_path, with_segments(jpeg(), segment(0xED, b"Photoshop 3.0\0" + content)))
+    assert image.iptc is None
+    assert image.pixels.shape == (24, 40, 3)
+
+
+def test_texts_of_a_png_are_kept_in_a_png(tmp_path: Path) -> None:
+    told = PngInfo()
+    told.add_text("Title", "Hill")
+    told.add_text("Comment", "long " * 100, zip=True)
+    told.add_itxt("Author", "Jürgen", "de", "Autor")
+    buffer = io.BytesIO()
+    PillowImage.fromarray(pixels()).save(buffer, "PNG", pnginfo=told)
+    image = read(tmp_path, buffer.getvalue(), "a.png")
+    write_image(tmp_path / "b.png", image)
+    again = PillowImage.open(tmp_path / "b.png")
+    assert {name: again.info[name] for name in ("Title", "Comment", "Author")} == {
+        "Title": "Hill",
+        "Comment": "long " * 100,
+        "Author": "Jürgen",
+    }
+    assert prepared(tmp_path / "b.tif", image).note == "texts of PNG left out, TIFF holds none"
+
+
+def test_a_text_does_not_bring_back_what_was_changed(tmp_path: Path) -> None:
+    """A second copy of EXIF data would turn the picture again."""
+    block = PillowImage.Exif()
+    block[0x0112] = 6
+    told = PngInfo()
+    told.add_text("Raw profile type exif", f"\nexif\n{len(block.tobytes()):8d}\n{block.tobytes().hex()}\n")
+    buffer = io.BytesIO()
+    PillowImage.fromarray(pixels()).save(buffer, "PNG", pnginfo=told, exif=block)
+    write_image(tmp_path / "b.png", read(tmp_path, buffer.getvalue(), "a.png").upright())
+    again = PillowImage.open(tmp_path / "b.png")
+    assert "Raw profile type exif" not in again.info
+    assert again.getexif()[0x0112] == 1
+
+
+def test_very_long_texts_are_left_out_and_said(tmp_path: Path) -> None:
+    image = read(tmp_path, png("RGB", chunk(b"tEXt", b"Comment\0" + b"x" * 2**21)), "a.png")
+    assert image.texts == ()
+    assert image.note == "text of more than 1 MiB left out"
+
+
+# ------------------------------------------------------------------------------------------------------- animations
+
+
+def test_one_frame_is_no_animation_and_neither_are_letters_in_a_text(tmp_path: Path) -> None:
+    one = chunk(b"acTL", struct.pack(">II", 1, 0))
+    two = chunk(b"acTL", struct.pack(">II", 2, 0))
+    assert read(tmp_path, png("RGB", one), "a.png").pixels.size
+    assert read(tmp_path, png("RGB", chunk(b"tEXt", b"Comment\0 acTL")), "a.png").pixels.size
+    with pytest.raises(ImageError, match=r"a\.png is animated"):
+        read(tmp_path, png("RGB", two), "a.png")

@@ -19,9 +19,11 @@ from PIL import ImageCms
 from PIL.PngImagePlugin import PngInfo
 
 from vheatir.imageio.containers import read_metadata
-from vheatir.imageio.images import ImageError, read_image, write_image
+from vheatir.imageio.images import ImageError
 from vheatir.imageio.jpeg import frame_header, jpeg_quality, tidied
+from vheatir.imageio.read import read_image
 from vheatir.imageio.tiff import directory_of, is_tiff, page_count
+from vheatir.imageio.write import write_image
 
 Array = npt.NDArray[Any]
 
@@ -174,3 +176,23 @@ def test_exif_data_in_a_text_of_a_png_turn_the_picture(tmp_path: Path) -> None:
         stored = np.arange(24, dtype=np.uint8).reshape(4, 6)
         PillowImage.fromarray(stored).save(tmp_path / "a.png", pnginfo=told)
         assert np.array_equal(read_image(tmp_path / "a.png").upright().pixels, np.rot90(stored, -1))
+
+
+@pytest.mark.parametrize("masks", [(0x7FF, 0x7FF << 11, 0x3FF << 22), (0x7F80, 0x7F8000, 0x7F800000)])
+def test_bit_fields_that_no_decoder_knows_are_refused(tmp_path: Path, masks: tuple[int, int, int]) -> None:
+    """OpenCV gives other colours."""
+    rows = np.random.default_rng(0).integers(0, 2**32, (4, 8), dtype=np.uint32)
+    head = struct.pack("<IiiHHIIiiII", 40, 8, 4, 1, 32, 3, rows.nbytes, 0, 0, 0, 0) + struct.pack("<III", *masks)
+    body = head + rows.astype("<u4").tobytes()
+    (tmp_path / "a.bmp").write_bytes(b"BM" + struct.pack("<IHHI", 14 + len(body), 0, 0, 14 + len(head)) + body)
+    with pytest.raises(ImageError, match=r"a\.bmp cannot be read as a BMP \(Unsupported BMP bitfields layout\)"):
+        read_image(tmp_path / "a.bmp")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "JPEG2000"])
+def test_formats_that_are_not_read_are_refused_under_any_name(tmp_path: Path, kind: str) -> None:
+    """OpenCV decodes some of them, JPEG 2000 of 9 bits to other pixels, of an animation one frame."""
+    PillowImage.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.bin", kind)
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.bin").read_bytes())
+    with pytest.raises(ImageError, match="of a format that is not supported"):
+        read_image(tmp_path / "a.png")

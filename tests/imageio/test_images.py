@@ -14,8 +14,10 @@ import pytest
 import skimage.data
 from PIL import Image as PillowImage
 
-from vheatir.imageio.images import Image, ImageError, read_image, write_image
+from vheatir.imageio.images import Image, ImageError
 from vheatir.imageio.jpeg import jpeg_quality, luminance_table, nearest_quality, scaled_luminance_table
+from vheatir.imageio.read import read_image
+from vheatir.imageio.write import write_image
 
 Array = npt.NDArray[Any]
 

@@ -13,9 +13,10 @@ import skimage.data
 import tifffile
 from PIL import Image as PillowImage
 
-from vheatir.imageio.images import ImageError, read_image
+from vheatir.imageio.images import ImageError
 from vheatir.imageio.jpeg import tidied
 from vheatir.imageio.jpeg_damage import jpeg_damage
+from vheatir.imageio.read import read_image
 
 Array = npt.NDArray[Any]
 

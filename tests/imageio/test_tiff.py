@@ -16,8 +16,10 @@ from PIL import ExifTags, ImageCms
 from PIL import Image as PillowImage
 from PIL.TiffImagePlugin import IFDRational
 
-from vheatir.imageio.images import Image, read_image, write_image
+from vheatir.imageio.images import Image
+from vheatir.imageio.read import read_image
 from vheatir.imageio.tiff import exif_of_tiff, with_metadata
+from vheatir.imageio.write import write_image
 
 Array = npt.NDArray[Any]
 

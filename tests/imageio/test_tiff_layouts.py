@@ -16,8 +16,10 @@ import tifffile
 from PIL import Image as PillowImage
 from PIL import ImageCms, ImageOps, features
 
-from vheatir.imageio.images import Image, ImageError, read_image, write_image
+from vheatir.imageio.images import Image, ImageError
+from vheatir.imageio.read import read_image
 from vheatir.imageio.tiff import with_directory
+from vheatir.imageio.write import write_image
 
 Array = npt.NDArray[Any]
 

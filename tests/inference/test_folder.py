@@ -1,4 +1,4 @@
-"""The command on real folders: 220 awkward files, metadata, formats, reruns, kills."""
+"""The command on real folders: 240 awkward files, metadata, formats, reruns, kills."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tiny_weights import save_tiny_weights
 import vheatir
 import vheatir.weights.file
 from vheatir.cli.main import main
-from vheatir.imageio.images import read_image
+from vheatir.imageio.read import read_image
 from vheatir.inference.folder import Status
 from vheatir.system.atomic import atomic_path
 
@@ -93,7 +93,7 @@ def statuses(path: Path, source: Path) -> dict[str, str]:
 
 
 def fill_with_awkward_files(folder: Path) -> dict[str, str]:
-    """Make 220 files and return the status that each must end with."""
+    """Make 240 files and return the status that each must end with."""
     good: dict[str, bytes] = {}
     bad: dict[str, bytes] = {}
     sizes = [(1, 1), (1, 9), (9, 1), (3, 40), (40, 3), (2, 2), (7, 8), (17, 33)]
@@ -154,6 +154,28 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
         chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"cICP", bytes((9, 16, 0, 1)))
     )
     good["chunks/profile.png"] = png_with(chunk(b"iCCP", b"name\0\0no deflate"))
+    for bits in (8, 10, 12, 14):
+        deep = pixels(9, 8, dtype=np.uint16) >> (16 - bits)
+        good[f"bits/{bits}.png"], good[f"bits/{bits}.tif"] = encoded(".png", deep), tiff(deep)
+    y, x = np.mgrid[0:40, 0:40]
+    noisy = np.clip(128 + np.random.default_rng(2).normal(0, 25, (40, 40)), 0, 255).astype(np.uint8)
+    bars, clipped = noisy.copy(), np.clip(noisy.astype(int) + 120, 0, 255).astype(np.uint8)
+    bars[:8] = bars[-8:] = 16
+    for name, picture in (
+        ("checkerboard", (x // 3 + y // 3) % 2 * 255),
+        ("halftone", 255 * (np.cos(x * 1.2) + np.cos(y * 1.2) > 0.3)),
+        ("ordered", 255 * (x * 6 > (x % 4 * 4 + y % 4) * 16)),
+        ("bars", bars),
+        ("paper", clipped),
+    ):
+        good[f"patterns/{name}.png"] = encoded(".png", picture.astype(np.uint8))
+    iptc = b"Photoshop 3.0\0" + b"8BIM\4\4\0\0\0\0\0\6\x1c\2\x78\0\1a"
+    good["segments/iptc.jpg"] = whole[:2] + b"\xff\xed" + struct.pack(">H", len(iptc) + 2) + iptc + whole[2:]
+    good["chunks/texts.png"] = png_with(chunk(b"tEXt", b"Title\0Hill acTL") + chunk(b"acTL", struct.pack(">II", 1, 0)))
+    bad["fields.bmp"] = b"BM" + struct.pack("<IHHI", 82, 0, 0, 66) + struct.pack(
+        "<IiiHHIIiiIIIII", 40, 2, 2, 1, 32, 3, 16, 0, 0, 0, 0, 0x7FF, 0x3FF800, 0xFFC00000
+    ) + bytes(range(16))  # fmt: skip
+    bad["named otherwise.png"] = pillow("P", "GIF")
     if features.check("avif"):
         good["new/named.avif"] = good["new/named otherwise.jpg"] = pillow("RGB", "AVIF")
     bad["damaged/half.jpg"] = whole[: len(whole) // 2] + b"\xff\xd9"
@@ -193,7 +215,7 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     (folder / "circle.png").symlink_to(folder / "circle.png")
     (folder / "._linked.png").write_bytes(b"what macOS keeps beside a file")
     expected |= {"circle.png": "failed", "broken link.png": "failed", "pipe.png": "failed", "linked.png": "restored"}
-    for index in range(220 - len(expected)):
+    for index in range(240 - len(expected)):
         name = f"deep/{'/'.join('abcdefgh'[: index % 8])}/more {index}.png"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(encoded(".png", pixels(4, 4)))
@@ -214,11 +236,11 @@ def animated(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_two_hundred_and_twenty_awkward_files_end_as_they_must(
+def test_two_hundred_and_forty_awkward_files_end_as_they_must(
     source: Path, output: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     expected = fill_with_awkward_files(source)
-    assert len(expected) == 220
+    assert len(expected) == 240
     before = {path: path.stat() for path in source.rglob("*") if path.is_file() and not path.is_symlink()}
     report = tmp_path / "out.json"
 

@@ -189,13 +189,12 @@ def test_tensors_come_back_as_they_are(dtype: torch.dtype, shape: tuple[int, ...
 
 def test_results_are_rounded_and_clamped() -> None:
     image = np.array([[0, 100, 254, 255]], dtype=np.uint8)
-    up, down = as_model(Spy(1.6 / 255)), as_model(Spy(-0.4 / 255))
-    assert vheatir.restore(image, task="denoise", sigma=5, model=up).tolist() == [[2, 102, 255, 255]]
-    assert vheatir.restore(image, task="denoise", sigma=5, model=down).tolist() == [[0, 100, 254, 255]]
+    up, down = as_model(Spy(1.6 / 255), "jpeg-gray"), as_model(Spy(-0.4 / 255), "jpeg-gray")
+    assert vheatir.restore(image, task="jpeg", quality=50, model=up).tolist() == [[2, 102, 255, 255]]
+    assert vheatir.restore(image, task="jpeg", quality=50, model=down).tolist() == [[0, 100, 254, 255]]
     deep = image.astype(np.uint16) * 257
-    assert vheatir.restore(deep, task="denoise", sigma=5, model=as_model(Spy(-100 / 65535))).tolist() == [
-        [0, 25600, 65178, 65435]
-    ]
+    darker = as_model(Spy(-100 / 65535), "jpeg-gray")
+    assert vheatir.restore(deep, task="jpeg", quality=50, model=darker).tolist() == [[0, 25600, 65178, 65435]]
     bright = np.array([[-0.2, 0.5, 1.2]])
     assert vheatir.restore(bright, task="denoise", sigma=5, model=as_model(Spy())).tolist() == [[0.0, 0.5, 1.0]]
 

@@ -19,7 +19,7 @@ import vheatir.weights.file
 from vheatir.cli.main import main
 from vheatir.data.degradations import encode_jpeg
 from vheatir.data.prepare.pixels import to_luma
-from vheatir.imageio.images import read_image
+from vheatir.imageio.read import read_image
 from vheatir.levels.jpeg_trace import estimate_jpeg_quality, grid_origin, lowest_jpeg_quality
 from vheatir.levels.noise import estimate_sigma
 

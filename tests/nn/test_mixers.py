@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,8 +12,8 @@ from heat_layers import random_map
 from torch import Tensor, nn
 from training_options import needs_basicsr
 
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.nn import VHeatIR, VHeatIRConfig
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
 from vheatir.nn.mixers import MIXERS, AttentionMixer, HcNetMixer, HcNetStep, IdentityMixer, MixerName, default_heads
 from vheatir.nn.vheatir import Block, GatedBranch, make_mlp
 from vheatir.weights.file import TASKS, load_weights, save_weights, weights_path
@@ -52,9 +51,9 @@ def mix(mixer: nn.Module, u: Tensor) -> Tensor:
 
 def swin_block(dim: int, height: int, width: int, mixer: AttentionMixer) -> Any:
     """BasicSR's block with the weights of a mixer."""
-    from vheatir.training import basicsr  # noqa: F401  (mends what BasicSR imports)
+    from vheatir.training import basicsr
 
-    swinir = importlib.import_module("basicsr.archs.swinir_arch")
+    swinir = basicsr.import_module("basicsr.archs.swinir_arch")
     block = swinir.SwinTransformerBlock(
         dim, (height, width), mixer.heads, window_size=mixer.window, shift_size=mixer.shift, mlp_ratio=2.0
     )

@@ -11,10 +11,11 @@ from small_networks import trained_pyramid as trained
 from tiny_weights import tiny_pyramid
 from torch import Tensor, nn
 
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.nn import VHeatPyramid
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
+from vheatir.nn.condition import UNKNOWN
 from vheatir.nn.mixers import HeatMixer, IdentityMixer
-from vheatir.nn.pyramid import UNKNOWN, LevelEstimator, correction_weight
+from vheatir.nn.pyramid import LevelEstimator, correction_weight
 
 BLIND = (UNKNOWN, UNKNOWN)
 

@@ -11,8 +11,8 @@ from heat_layers import random_map
 from small_networks import SMALL, VARIANTS, trained, untrained
 from torch import Tensor, nn
 
-from vheatir.evaluation.cost.complexity import count_parameters
 from vheatir.nn import CONFIGS, VHeatIR, VHeatIRConfig, configuration
+from vheatir.nn.complexity import count_parameters
 from vheatir.nn.mixers import HeatMixer
 from vheatir.nn.vheatir import GatedBranch, ResidualGroup, crop_to, pad_to_multiple
 

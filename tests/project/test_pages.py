@@ -9,7 +9,7 @@ import pytest
 
 from vheatir.cli.main import main
 from vheatir.cli.report import tables
-from vheatir.evaluation.pages import PageError, find_pages, renewed
+from vheatir.pages.marks import PageError, find_pages, renewed
 
 Captured = pytest.CaptureFixture[str]
 REPOSITORY = Path(__file__).resolve().parents[2]

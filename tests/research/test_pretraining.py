@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from training_options import (
-    HAS_BASICSR,
     TINY_NETWORK,
     change_options,
-    forget_basicsr_logger,
     training_options,
     write_options,
     write_photos,
 )
 
+from vheatir.cli.main import main
 from vheatir.nn import VHeatIR, network_arguments
+from vheatir.research.pretrain.model import QBHeatModel, center_crop, masked_psnr, pixel_weights
 from vheatir.research.pretrain.network import QBHeat, to_top_left
 from vheatir.training.options import OptionError, check_options, check_pretraining_options, read_options
-
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
-
-
-from vheatir.cli.main import main
-from vheatir.research.pretrain.model import center_crop, masked_psnr, pixel_weights
-from vheatir.training import registry  # noqa: F401
-from vheatir.training.basicsr import build_model
 
 BACKBONE = network_arguments(TINY_NETWORK)
 
@@ -178,7 +168,7 @@ def test_crops() -> None:
 
 
 def model_options(root: Path, **changes: Any) -> dict[str, Any]:
-    options = pretraining_options(**changes) | {"is_train": True, "dist": False, "rank": 0, "world_size": 1}
+    options = pretraining_options(**changes) | {"dist": False, "rank": 0, "world_size": 1}
     for folder in ("models", "training_states", "visualization"):
         options["path"][folder] = str(root / folder)
         (root / folder).mkdir(exist_ok=True)
@@ -193,26 +183,24 @@ def batch() -> dict[str, Any]:
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_loss_is_the_weighted_mean(tmp_path: Path, accumulate: int) -> None:
     """Step 6 shows corner 2; a quarter of weight 3 and three of weight 1: divided by 6 quarters."""
-    model: Any = build_model(model_options(tmp_path, pretrain__visible_weight=3.0, train__accumulate=accumulate))
+    model: Any = QBHeatModel(model_options(tmp_path, pretrain__visible_weight=3.0, train__accumulate=accumulate))
     with torch.no_grad():
         error = (model.net_g(images(), torch.zeros(2), 2) - images()).square()
     model.feed_data(batch())
     model.optimize_parameters(6)
     parts = [float(quarter(error, corner).mean()) * (3 if corner == 2 else 1) for corner in range(4)]
-    assert model.get_current_log()["l_pix"] == pytest.approx(sum(parts) / 6, rel=1e-5)
+    assert model.log_dict["l_pix"] == pytest.approx(sum(parts) / 6, rel=1e-5)
 
 
 # The command
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of photos to train in, the current one."""
     write_photos(tmp_path / "photos", ("camera", "coffee"), side=40)
     monkeypatch.chdir(tmp_path)
-    forget_basicsr_logger()
-    yield tmp_path
-    forget_basicsr_logger()
+    return tmp_path
 
 
 def pretrain(*arguments: str) -> int:
@@ -266,8 +254,6 @@ def test_from_photos_to_fine_tuning(folder: Path) -> None:
     assert (seen[8:] == 128).all()
     assert (seen[:, 8:] == 128).all()
     assert (rebuilt != photo).any()
-
-    forget_basicsr_logger()
     options = training_options(
         name="tuned",
         path__pretrain_network_g=str(experiment / "models" / "net_g_latest.pth"),
@@ -302,7 +288,7 @@ def test_starting_from_a_backbone_alone(tmp_path: Path) -> None:
     """Network and average begin with one and the same random head."""
     backbone = VHeatIR(**BACKBONE).state_dict()
     torch.save({"params": backbone}, tmp_path / "plain.pth")
-    model: Any = build_model(model_options(tmp_path, path__pretrain_network_g=str(tmp_path / "plain.pth")))
+    model: Any = QBHeatModel(model_options(tmp_path, path__pretrain_network_g=str(tmp_path / "plain.pth")))
     averaged = model.net_g_ema.state_dict()
     for name, tensor in model.net_g.state_dict().items():
         assert torch.equal(averaged[name], tensor)
@@ -311,10 +297,10 @@ def test_starting_from_a_backbone_alone(tmp_path: Path) -> None:
 
 
 def test_a_head_of_another_kind_is_named(tmp_path: Path) -> None:
-    build_model(model_options(tmp_path)).save(0, 1)
+    QBHeatModel(model_options(tmp_path)).save(1)
     path = str(tmp_path / "models" / "net_g_1.pth")
     with pytest.raises(ValueError, match=r"net_g_1\.pth was pretrained with another decoder_depth: change one of them"):
-        build_model(model_options(tmp_path, path__pretrain_network_g=path, pretrain__decoder_depth=2))
+        QBHeatModel(model_options(tmp_path, path__pretrain_network_g=path, pretrain__decoder_depth=2))
 
 
 # Options
@@ -387,4 +373,3 @@ def test_wrong_options_end_in_one_sentence(folder: Path, capsys: pytest.CaptureF
         path = str(write_options(folder / "o.yml", pretraining_options(**change)))
         assert pretrain("-opt", path) == 2
         assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
-        forget_basicsr_logger()

@@ -16,13 +16,12 @@ import pytest
 import torch
 import yaml
 from torch import Tensor, nn
-from training_options import needs_basicsr, training_options, write_photos
+from training_options import training_options, write_photos
 
 from vheatir.cli.main import main
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
-from vheatir.evaluation.cost.timing import Timing
 from vheatir.evaluation.environment import Environment, describe_environments
 from vheatir.nn import VHeatIR
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
 from vheatir.research.race.costs import Cost, Costs, costs_markdown, measure_costs, read_costs, write_costs
 from vheatir.research.race.curve import CompareError, Curve, Point, read_curve, write_curve
 from vheatir.research.race.figure import line_of, plot_comparison
@@ -31,6 +30,7 @@ from vheatir.research.race.receptive import influence, receptive_sides
 from vheatir.research.race.report import markdown
 from vheatir.research.race.results import Comparison, RunResult, read_comparison, write_comparison
 from vheatir.research.race.runner import collect, run_all
+from vheatir.speed.timing import Timing
 from vheatir.training.options import OptionError
 
 ENVIRONMENT = Environment("A processor", "cpu", 1, "2.13.0", "3.12.3", "0.1.0", "abc1234", "2026-01-31")
@@ -43,13 +43,13 @@ from vheatir.training.restoration_model import RestorationModel
 
 save = RestorationModel.save_training_state
 
-def save_and_die(model, epoch, current_iter):
-    save(model, epoch, current_iter)
+def save_and_die(model, current_iter):
+    save(model, current_iter)
     if current_iter == 2:
         os._exit(9)
 
 RestorationModel.save_training_state = save_and_die
-race.main()
+training.main()
 """
 
 
@@ -182,7 +182,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Path) ->
     return tmp_path
 
 
-@needs_basicsr
 def test_a_race_from_the_option_file_to_the_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Trained by the command, both at a time where there are two cores; begun again, nothing is left to do."""
     path = write(folder, comparison_options())
@@ -214,7 +213,6 @@ def test_a_race_from_the_option_file_to_the_table(folder: Path, capsys: pytest.C
     assert "heat_noise_3.yml was made from other options: give the comparison another name" in capsys.readouterr().err
 
 
-@needs_basicsr
 def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(folder: Path) -> None:
     runs = {}
     for name in ("whole", "broken"):
@@ -237,7 +235,6 @@ def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(folder: Path) -> None:
     assert broken.finished
 
 
-@needs_basicsr
 def test_a_training_that_fails_is_named_with_its_log(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = comparison_options()
     options["common"]["datasets"]["train"]["dataroot_gt"] = "nowhere"

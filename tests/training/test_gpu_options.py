@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from training_options import HAS_BASICSR, forget_basicsr_logger, write_photos
-
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
+from training_options import write_photos
 
 import vheatir.train
 from vheatir.data.prepare.archive_writer import pack_images
@@ -23,7 +18,7 @@ FEW = ["num_gpu=0", "datasets:train:batch_size_per_gpu=4", "logger:print_freq=1"
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an archive of two photographs, one of them to validate, where the option files expect it."""
     write_photos(tmp_path / "photos", ("chelsea", "coffee"), side=48)
     named = [(f"photos/{path.name}", path) for path in find_images(tmp_path / "photos")]
@@ -33,16 +28,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     archive = tmp_path / "datasets" / "packed.tar"
     pack_images(named, archive, validation={"photos/coffee.png"}, max_bytes=10**6, halve_above=1)
     monkeypatch.chdir(tmp_path)
-    forget_basicsr_logger()
-    yield tmp_path
-    forget_basicsr_logger()
+    return tmp_path
 
 
-def train(monkeypatch: pytest.MonkeyPatch, file: Path, *arguments: str, total: int) -> int:
-    forget_basicsr_logger()
+def train(file: Path, *arguments: str, total: int) -> int:
     forced = ["--force_yml", *TINY, *FEW, f"train:total_iter={total}"]
-    monkeypatch.setattr(sys, "argv", ["train", "-opt", str(file), *arguments, *forced])
-    return vheatir.train.main()
+    return vheatir.train.main(["-opt", str(file), *arguments, *forced])
 
 
 def test_there_are_files_for_every_network() -> None:
@@ -50,15 +41,15 @@ def test_there_are_files_for_every_network() -> None:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
-def test_trains_saves_by_the_clock_and_resumes(folder: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trains_saves_by_the_clock_and_resumes(folder: Path, file: Path) -> None:
     """Tiny and on a CPU; the clock of the schedule goes on where it stopped."""
-    assert train(monkeypatch, file, total=2) == 0
+    assert train(file, total=2) == 0
     experiment = folder / "experiments" / file.stem
     first = torch.load(experiment / "training_states" / "1.state", weights_only=True)
     second = torch.load(experiment / "training_states" / "2.state", weights_only=True)
     elapsed = [state["schedulers"][0]["elapsed"] for state in (first, second)]
     assert 0 < elapsed[0] < elapsed[1]
-    assert train(monkeypatch, file, "--auto_resume", total=3) == 0
+    assert train(file, "--auto_resume", total=3) == 0
     third = torch.load(experiment / "training_states" / "3.state", weights_only=True)
     assert third["iter"] == 3
     assert third["schedulers"][0]["elapsed"] > elapsed[1]

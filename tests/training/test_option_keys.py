@@ -11,18 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from training_options import HAS_BASICSR, TINY_NETWORK, model_options, training_options, write_options, write_photos
+from training_options import TINY_NETWORK, model_options, training_options, write_options, write_photos
 
+from vheatir.data.dataset import DegradedImageDataset
 from vheatir.nn import VHeatIR, network_arguments
 from vheatir.training.export import export
 from vheatir.training.options import OptionError, check_options
+from vheatir.training.restoration_model import RestorationModel
 from vheatir.weights.file import WeightsHeader, load_weights
-
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
-
-from vheatir.training.basicsr import build_model
-from vheatir.training.registry import DegradedImageDataset
 
 NOISE: Final = {"type": "noise", "sigma": [5, 40]}
 JPEG: Final = {"type": "jpeg", "quality": [10, 95]}
@@ -115,13 +111,13 @@ def train_and_export(folder: Path, **changes: Any) -> tuple[Any, VHeatIR, Weight
     check_options(options, is_train=True)
     write_photos(folder / "photos", ("coffee",), side=40)
     torch.manual_seed(0)
-    model = build_model(model_options(folder, **changes))
+    model = RestorationModel(model_options(folder, **changes))
     dataset = DegradedImageDataset(options["datasets"]["train"] | {"phase": "train"})
     for iteration, batch in enumerate(DataLoader(dataset, sampler=range(16), batch_size=4), 1):
-        model.update_learning_rate(iteration, warmup_iter=options["train"].get("warmup_iter", -1))
+        model.update_learning_rate(iteration)
         model.feed_data(batch)
         model.optimize_parameters(iteration)
-    model.save(0, 4)
+    model.save(4)
     file, weights = write_options(folder / "options.yml", options), folder / "model.safetensors"
     export(file, folder / "models" / "net_g_4.pth", weights, licence="CC0-1.0")
     network, header = load_weights(weights)

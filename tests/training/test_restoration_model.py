@@ -10,28 +10,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from training_options import HAS_BASICSR, TINY_NETWORK, model_options, write_photos
+from training_options import TINY_NETWORK, model_options, write_photos
 
+from vheatir.data.dataset import DegradedImageDataset
 from vheatir.nn import VHeatIR, network_arguments
 from vheatir.training.checkpoint import read_tensors
 from vheatir.training.random_state import get_random_state, set_random_state
+from vheatir.training.restoration_model import RestorationModel
 from vheatir.weights.file import save_weights
 
-if not HAS_BASICSR:
-    pytest.skip("training needs basicsr, which is not installed", allow_module_level=True)
 
-from vheatir.training import registry
-from vheatir.training.basicsr import build_model
-
-DatasetClass = registry.DegradedImageDataset
-
-
-def make_model(root: Path, *, is_train: bool = True, **changes: Any) -> Any:
+def make_model(root: Path, **changes: Any) -> Any:
     torch.manual_seed(0)
-    model = build_model(model_options(root, is_train=is_train, **changes))
-    if is_train:
-        wake_up(model.net_g)
-        model.model_ema(0)
+    model = RestorationModel(model_options(root, **changes))
+    wake_up(model.net_g)
+    model.model_ema(0)
     return model
 
 
@@ -72,7 +65,7 @@ def test_accumulation_equals_the_whole_batch(tmp_path: Path, accumulate: int) ->
     step(parts, make_batch())
     assert gradients(whole).abs().max() > 1e-4
     torch.testing.assert_close(gradients(parts), gradients(whole), rtol=1e-4, atol=1e-7)
-    assert parts.get_current_log()["l_pix"] == pytest.approx(whole.get_current_log()["l_pix"], rel=1e-5)
+    assert parts.log_dict["l_pix"] == pytest.approx(whole.log_dict["l_pix"], rel=1e-5)
 
 
 def test_accumulation_makes_one_step(tmp_path: Path) -> None:
@@ -120,7 +113,7 @@ def test_loss_is_charbonniers(tmp_path: Path) -> None:
         restored = model.net_g(batch["lq"], batch["level"])
     step(model, batch)
     expected = ((restored - batch["gt"]).square() + 1e-9).sqrt().mean()
-    assert model.get_current_log()["l_pix"] == pytest.approx(float(expected), rel=1e-5)
+    assert model.log_dict["l_pix"] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_bfloat16(tmp_path: Path) -> None:
@@ -136,7 +129,7 @@ def test_bfloat16(tmp_path: Path) -> None:
     assert 0 < difference < 0.1
     for _ in range(3):
         step(model, make_batch())
-    assert np.isfinite(model.get_current_log()["l_pix"])
+    assert np.isfinite(model.log_dict["l_pix"])
 
 
 def test_compile_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,13 +149,13 @@ def test_optimizers(tmp_path: Path, optimizer: str, kind: type[torch.optim.Optim
     assert group["weight_decay"] == 0.1
 
 
-def test_basicsr_schedules_still_work(tmp_path: Path) -> None:
+def test_schedules_of_steps(tmp_path: Path) -> None:
     model = make_model(tmp_path, train__scheduler={"type": "MultiStepLR", "milestones": [2, 3], "gamma": 0.5})
     rates = []
     for iteration in range(1, 6):
         model.update_learning_rate(iteration)
         step(model, make_batch())
-        rates += model.get_current_learning_rate()
+        rates += [group["lr"] for group in model.optimizer_g.param_groups]
     assert rates == pytest.approx([0.01, 0.01, 0.005, 0.0025, 0.0025])
     assert not model.out_of_time
 
@@ -173,9 +166,9 @@ def test_the_last_step_is_foreseen_from_the_pace(tmp_path: Path) -> None:
         schedule = {"type": "WarmupCosine", "minutes": 10}
         model = make_model(tmp_path, train__scheduler=schedule, train__total_iter=total_iter)
         assert model.last_iteration(1) == total_iter  # nothing is known yet
-        model.schedulers[0].load_state_dict({"iteration": 101, "elapsed": 60.0})
+        model.scheduler.load_state_dict({"iteration": 101, "elapsed": 60.0})
         assert model.last_iteration(101) == expected
-        model.schedulers[0].load_state_dict({"iteration": 101, "elapsed": 601.0})
+        model.scheduler.load_state_dict({"iteration": 101, "elapsed": 601.0})
         assert model.last_iteration(101) == 101
 
 
@@ -191,7 +184,7 @@ def make_validation(root: Path, channels: int = 1) -> DataLoader[dict[str, Any]]
         "in_chans": channels,
         "degradation": {"type": "noise", "sigma": 25},
     }
-    return DataLoader(DatasetClass(options), batch_size=1)
+    return DataLoader(DegradedImageDataset(options), batch_size=1)
 
 
 def psnr(output: Tensor, gt: Tensor) -> float:
@@ -230,7 +223,7 @@ def test_validation_changes_nothing(tmp_path: Path) -> None:
 def test_validation_without_averaging(tmp_path: Path) -> None:
     loader = make_validation(tmp_path)
     model = make_model(tmp_path, train__ema_decay=0.5)
-    plain = build_model(model_options(tmp_path, train__ema_decay=0))
+    plain = RestorationModel(model_options(tmp_path, train__ema_decay=0))
     plain.net_g.load_state_dict(model.net_g.state_dict())
     with torch.no_grad():
         expected = np.mean([psnr(plain.net_g(item["lq"], item["level"]), item["gt"]) for item in loader])
@@ -261,26 +254,13 @@ def test_tiled_validation(tmp_path: Path) -> None:
 def trained_model(tmp_path: Path, **changes: Any) -> Any:
     model = make_model(tmp_path, **changes)
     step(model, make_batch())
-    model.save(0, 1)
+    model.save(1)
     return model
-
-
-@pytest.mark.parametrize(("chosen", "network"), [({}, "net_g_ema"), ({"path__param_key_g": "params"}, "net_g")])
-def test_testing_scores_the_averaged_weights(tmp_path: Path, chosen: dict[str, str], network: str) -> None:
-    """Unless told otherwise (BasicSR's own test takes params, what training never validated)."""
-    trained = trained_model(tmp_path)
-    path = str(tmp_path / "models" / "net_g_1.pth")
-    tested = make_model(tmp_path, is_train=False, path__pretrain_network_g=path, **chosen)
-    expected = weights(getattr(trained, network))
-    other = weights(trained.net_g if network == "net_g_ema" else trained.net_g_ema)
-    found = tested.net_g.state_dict()
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
-    assert any(not torch.equal(found[name], tensor) for name, tensor in other.items())
 
 
 def test_training_starts_from_both_kinds_of_weights(tmp_path: Path) -> None:
     trained = trained_model(tmp_path)
-    model = build_model(model_options(tmp_path, path__pretrain_network_g=str(tmp_path / "models" / "net_g_1.pth")))
+    model = RestorationModel(model_options(tmp_path, path__pretrain_network_g=str(tmp_path / "models" / "net_g_1.pth")))
     for name in ("net_g", "net_g_ema"):
         expected = getattr(trained, name).state_dict()
         assert all(torch.equal(tensor, expected[key]) for key, tensor in getattr(model, name).state_dict().items())
@@ -291,11 +271,10 @@ def test_safetensors_weights(tmp_path: Path) -> None:
     wake_up(net)
     path = tmp_path / "weights.safetensors"
     save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
-    for is_train in (True, False):
-        model = build_model(model_options(tmp_path, is_train=is_train, path__pretrain_network_g=str(path)))
-        for name, tensor in model.net_g.state_dict().items():
-            assert tensor.dtype == torch.float32
-            assert torch.equal(tensor, net.state_dict()[name].half().float())
+    model = RestorationModel(model_options(tmp_path, path__pretrain_network_g=str(path)))
+    for name, tensor in model.net_g.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, net.state_dict()[name].half().float())
 
 
 def test_a_color_model_starts_from_a_gray_one(tmp_path: Path) -> None:
@@ -303,7 +282,7 @@ def test_a_color_model_starts_from_a_gray_one(tmp_path: Path) -> None:
     gray = trained_model(tmp_path)
     path = str(tmp_path / "models" / "net_g_1.pth")
     options = model_options(tmp_path, network_g__in_chans=3, path__pretrain_network_g=path, path__strict_load_g=False)
-    model = build_model(options)
+    model = RestorationModel(options)
     latest, averaged = model.net_g.state_dict(), model.net_g_ema.state_dict()
     other = {name for name, tensor in latest.items() if tensor.shape != gray.net_g.state_dict()[name].shape}
     assert other == {"conv_first.weight", "conv_last.weight", "conv_last.bias"}
@@ -319,7 +298,7 @@ def test_weights_of_another_network_are_named(tmp_path: Path) -> None:
     trained_model(tmp_path)
     path = str(tmp_path / "models" / "net_g_1.pth")
     with pytest.raises(ValueError, match=r"net_g_1\.pth holds the weights of another network than network_g describes"):
-        build_model(model_options(tmp_path, network_g__embed_dim=12, path__pretrain_network_g=path))
+        RestorationModel(model_options(tmp_path, network_g__embed_dim=12, path__pretrain_network_g=path))
 
 
 class Attack:
@@ -364,7 +343,7 @@ def test_weights_of_parallel_training_lose_their_prefix(tmp_path: Path) -> None:
 
 def test_training_states_hold_everything_and_nothing_else_is_left(tmp_path: Path) -> None:
     model = trained_model(tmp_path)
-    model.save(-1, -1)
+    model.save_checkpoint("latest")
     assert [path.name for path in (tmp_path / "training_states").iterdir()] == ["1.state"]
     assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["net_g_1.pth", "net_g_latest.pth"]
     state = torch.load(tmp_path / "training_states" / "1.state", weights_only=True)
@@ -383,7 +362,7 @@ def test_a_failed_save_keeps_the_earlier_state(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(torch, "save", fail)
     with pytest.raises(OSError, match="No space left"):
-        model.save_training_state(0, 1)
+        model.save_training_state(1)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["1.state"]
 

@@ -139,7 +139,7 @@ def _places(blocks: Sequence[int] | None) -> list[int] | None:
 
 def _read(arguments: argparse.Namespace, model: RestorationNetwork) -> tuple[Tensor, float, str]:
     """The image (1, channels, H, W), turned upright; its level, and how it was found if it was not given."""
-    from vheatir.imageio.images import read_image
+    from vheatir.imageio.read import read_image
     from vheatir.inference.arrays import canvas_of
     from vheatir.inference.restorer import Restorer
     from vheatir.levels.levels import trained_levels

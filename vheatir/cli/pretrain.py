@@ -10,10 +10,8 @@ The loop, its logs, checkpoints and arguments are those of ``vheatir train``.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
 
-from vheatir.cli.train import new_training_parser, run_training
+from vheatir.cli.train import new_training_parser
 
 __all__ = ["build_parser", "run"]
 
@@ -25,10 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Pretrain, and return the exit code."""
+    from vheatir.training.loop import train
     from vheatir.training.options import check_pretraining_options
 
-    def check(options: Mapping[str, Any]) -> None:
-        check_pretraining_options(options)
-        import vheatir.research.pretrain.model  # noqa: F401  (makes model and network known to BasicSR)
-
-    return run_training(arguments, check)
+    return train(arguments, check=check_pretraining_options, models={"QBHeatModel": "vheatir.research.pretrain.model"})

@@ -14,13 +14,13 @@ __all__ = ["build_parser", "run", "tables"]
 
 #: what makes each table of its file or folder
 _TABLES: Final = {
-    "scores": "vheatir.evaluation.page_tables:scores",
-    "agreement": "vheatir.evaluation.page_tables:agreement",
-    "speed": "vheatir.evaluation.page_tables:speed",
-    "train-speed": "vheatir.evaluation.page_tables:train_speed",
-    "performance": "vheatir.evaluation.page_tables:performance",
-    "photo": "vheatir.evaluation.page_tables:photo",
-    "networks": "vheatir.evaluation.cost.complexity:configurations_table",
+    "scores": "vheatir.pages.tables:scores",
+    "agreement": "vheatir.pages.tables:agreement",
+    "speed": "vheatir.pages.tables:speed",
+    "train-speed": "vheatir.pages.tables:train_speed",
+    "performance": "vheatir.pages.tables:performance",
+    "photo": "vheatir.pages.tables:photo",
+    "networks": "vheatir.nn.complexity:configurations_table",
     "options": "vheatir.training.options.page:options_table",
     "race": "vheatir.research.race.report:race_table",
     "race-costs": "vheatir.research.race.costs:costs_table",
@@ -53,7 +53,7 @@ def tables() -> dict[str, Callable[[Path], str]]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Renew or check the pages, name those that change, and return the exit code."""
-    from vheatir.evaluation.pages import find_pages, renew, renewed
+    from vheatir.pages.marks import find_pages, renew, renewed
 
     known, changed = tables(), False
     for page in find_pages(arguments.folder):

@@ -22,7 +22,9 @@ from vheatir.cli.shared import (
     progress,
 )
 from vheatir.errors import UsageError
-from vheatir.inference.paths import FORMATS, Job, Selection, plan_jobs
+from vheatir.imageio.formats import FORMATS
+from vheatir.inference.paths import Job, Selection, plan_jobs
+from vheatir.system.threads import choose_threads
 
 if TYPE_CHECKING:
     from vheatir.inference.folder import FileReport, Settings
@@ -112,10 +114,22 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--output-inside", action="store_true", help="the output may lie within the input, which is read without it"
     )
     parser.add_argument("--skip-existing", action="store_true", help="leave out files that have a result already")
+    parser.add_argument(
+        "--white-level",
+        type=_white_level,
+        metavar="N",
+        help="value of white in 16-bit files, 255 to 65535, such as 4095 (default: by tags and unused bits)",
+    )
     parser.add_argument("--max-megapixels", type=float, help="refuse larger images (default: 500)")
     parser.add_argument("--compare", type=Path, metavar="FOLDER", help="write before | after | difference there")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what became of each file as JSON")
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+
+
+def _white_level(text: str) -> int:
+    if not 255 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"white is 255 to 65535, not {text}")
+    return int(text)
 
 
 def _sigma(text: str) -> float | str | tuple[float, ...]:
@@ -136,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _print_plan(jobs, skip_existing=arguments.skip_existing)
 
+    choose_threads()
     settings = _settings(arguments)
     make_folder(arguments.output, "output folder")
 
@@ -207,6 +222,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         quality=quality,
         quality_out=arguments.quality_out,
         max_megapixels=arguments.max_megapixels,
+        white_level=arguments.white_level,
         skip_existing=arguments.skip_existing,
         compare=arguments.compare,
     )

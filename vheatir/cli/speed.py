@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from vheatir.cli.shared import DONE, check_parent, new_parser
 from vheatir.errors import UsageError
-from vheatir.evaluation.cost.row_list import DEFAULT_NAMES, ROW_NAMES, rows_help
+from vheatir.speed.row_list import DEFAULT_NAMES, ROW_NAMES, rows_help
 
 if TYPE_CHECKING:
-    from vheatir.evaluation.cost.report import SpeedReport
+    from vheatir.speed.report import SpeedReport
 
 __all__ = ["build_parser", "check_measuring", "run"]
 
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show is None:
         _check(arguments)
 
-    from vheatir.evaluation.cost.report import markdown, read_speed
+    from vheatir.speed.report import markdown, read_speed
 
     report = _measure(arguments) if arguments.show is None else read_speed(arguments.show)
     print(markdown(report), end="")
@@ -82,11 +82,11 @@ def check_measuring(arguments: argparse.Namespace) -> None:
 def _measure(arguments: argparse.Namespace) -> SpeedReport:
     import torch
 
-    from vheatir.evaluation.cost.folder import measure_folder
-    from vheatir.evaluation.cost.measure import Plan, measure_sizes
-    from vheatir.evaluation.cost.report import Cell, SpeedReport, write_speed
     from vheatir.evaluation.environment import describe_environment
     from vheatir.inference.compute import select_device
+    from vheatir.speed.folder import measure_folder
+    from vheatir.speed.measure import Plan, measure_sizes
+    from vheatir.speed.report import Cell, SpeedReport, write_speed
 
     device = select_device(arguments.device)
     threads = arguments.threads or torch.get_num_threads()

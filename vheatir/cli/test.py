@@ -15,8 +15,9 @@ from vheatir.cli.shared import DONE, make_folder, new_parser
 from vheatir.errors import UsageError
 
 if TYPE_CHECKING:
+    from vheatir.evaluation.metrics import MetricName
     from vheatir.evaluation.protocol import Protocol
-    from vheatir.evaluation.results import MetricName, Task
+    from vheatir.evaluation.results import Task
     from vheatir.evaluation.scoring import Outcome
     from vheatir.evaluation.sets import ImageSet
     from vheatir.nn import VHeatIR, VHeatPyramid
@@ -102,8 +103,8 @@ def _scored_set(
 
     if section["in_chans"] != network.config.in_chans:
         raise UsageError(
-            f"in_chans is {section['in_chans']} in dataset {section['name']} and {network.config.in_chans} in network_g: "
-            "make them equal, 1 (gray) or 3."
+            f"in_chans is {section['in_chans']} in dataset {section['name']} and {network.config.in_chans} in "
+            "network_g: make them equal, 1 (gray) or 3."
         )
     degradation = section["degradation"]
     task: Task = "denoise" if degradation["type"] == "noise" else "jpeg"
@@ -159,7 +160,8 @@ def _protocol(val: Mapping[str, Any]) -> Protocol:
 
 def _image_writer(folder: Path, suffix: str) -> Callable[[ScoredSet, Outcome], None]:
     """What writes the images that the network restored: SET/LEVEL/IMAGE_SUFFIX.png."""
-    from vheatir.imageio.images import Image, write_image
+    from vheatir.imageio.images import Image
+    from vheatir.imageio.write import write_image
 
     def watch(scored: ScoredSet, outcome: Outcome) -> None:
         if outcome.method == list(scored.methods)[-1]:

@@ -9,15 +9,13 @@ torchrun --nproc_per_node=4 -m vheatir.train -opt ... --launcher pytorch
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from vheatir.cli.shared import new_parser
 
-__all__ = ["build_parser", "new_training_parser", "run", "run_training"]
+__all__ = ["build_parser", "new_training_parser", "run"]
 
 _EPILOG: Final = """\
 Files go to experiments/NAME and tb_logger/NAME below the current folder, NAME being the option file's. Ctrl-C saves the
@@ -31,36 +29,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def new_training_parser(verb: str, description: str) -> argparse.ArgumentParser:
-    """A parser of BasicSR's arguments."""
+    """A parser of the arguments of a training, which are BasicSR's."""
     parser = new_parser(verb, description, _EPILOG)
     parser.add_argument("-opt", type=Path, required=True, metavar="FILE", help=f"option file: options/{verb}/*.yml")
     parser.add_argument("--auto_resume", action="store_true", help="go on from the newest training state, if any")
     parser.add_argument(
-        "--force_yml", nargs="+", metavar="SECTION:KEY=VALUE", help="change options of the file: train:ema_decay=0.99"
+        "--force_yml",
+        nargs="+",
+        default=[],
+        metavar="SECTION:KEY=VALUE",
+        help="change options of the file: train:ema_decay=0.99",
     )
     parser.add_argument(
         "--launcher", choices=("none", "pytorch", "slurm"), default="none", help="what starts several processes"
     )
     parser.add_argument("--local_rank", type=int, default=0, help="of this process, set by a launcher")
-    parser.add_argument("--debug", action="store_true", help="BasicSR's debug mode: validate and save at once")
+    parser.add_argument("--debug", action="store_true", help="validate, log and save often")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and return the exit code."""
+    from vheatir.training.loop import train
     from vheatir.training.options import check_options
 
-    return run_training(arguments, partial(check_options, is_train=True))
-
-
-def run_training(arguments: argparse.Namespace, check: Callable[[Mapping[str, Any]], None]) -> int:
-    """Train by an option file that ``check`` accepts; BasicSR reads the command line by itself."""
-    from vheatir.train import check_command_line, train
-
-    command = sys.argv
-    sys.argv = [command[0], *arguments.words]
-    try:
-        check_command_line(check)
-        return train(Path.cwd())
-    finally:
-        sys.argv = command
+    return train(arguments, check=partial(check_options, is_train=True))

@@ -8,7 +8,7 @@ from pathlib import Path
 from vheatir.cli.shared import DONE, new_parser
 from vheatir.cli.speed import check_measuring
 from vheatir.errors import UsageError
-from vheatir.evaluation.cost.row_list import NETWORK_NAMES
+from vheatir.speed.row_list import NETWORK_NAMES
 
 __all__ = ["build_parser", "run"]
 
@@ -43,10 +43,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from vheatir.evaluation.cost.train_report import TrainSpeedReport, markdown, write_train_speed
-    from vheatir.evaluation.cost.training import TrainingPlan, measure_training
     from vheatir.evaluation.environment import describe_environment
     from vheatir.inference.compute import select_device
+    from vheatir.speed.train_report import TrainSpeedReport, markdown, write_train_speed
+    from vheatir.speed.training import TrainingPlan, measure_training
 
     device = select_device(arguments.device)
     if arguments.threads is not None:

@@ -16,15 +16,13 @@ from vheatir.data.degradations import Degradation, to_unit
 from vheatir.data.evaluation import Task, clean_image, degraded_image, told_condition
 from vheatir.data.mixture import DegradationMixture, as_color, make_jpeg, make_mixture, make_noise
 from vheatir.data.sources import CachedSource, open_dataset
-from vheatir.nn.pyramid import UNKNOWN
-from vheatir.training.basicsr import DATASET_REGISTRY
+from vheatir.nn.condition import UNKNOWN
 
 __all__ = ["DegradedImageDataset"]
 
 Image = NDArray[np.uint8]
 
 
-@DATASET_REGISTRY.register()
 class DegradedImageDataset(Dataset[dict[str, Any]]):
     """Clean images of any size and format, degraded on the fly.
 
@@ -33,7 +31,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
     workers and a resumed training sees exactly what an unbroken one would have seen. In validation and testing, item
     i is the whole image i, degraded by the field's protocol, the same every time.
 
-    Options (keys of a BasicSR dataset section):
+    Options (keys of a dataset section):
 
     * ``dataroot_gt``: a folder, an LMDB (``*.lmdb``) or an archive (``*.tar``); or ``dataroots_gt``: a list of them.
     * ``include_list``, ``exclude_list``: text files of image names, one ``folder/file`` a line.

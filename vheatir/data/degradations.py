@@ -6,16 +6,14 @@ Every function takes the generator that it draws from; there is no global random
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeVar
+from typing import ClassVar, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.color import full_to_studio_swing
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from vheatir.nn.condition import jpeg_condition, noise_condition
 
 __all__ = [
     "Degradation",
@@ -23,16 +21,12 @@ __all__ = [
     "JpegCompression",
     "benchmark_noise",
     "encode_jpeg",
-    "jpeg_level",
-    "noise_level",
     "to_unit",
 ]
 
 Image = NDArray[np.uint8]
 FloatImage = NDArray[np.float32]
 Subsampling = Literal["420", "444"]
-#: one level, or a tensor of them
-Level = TypeVar("Level", float, "Tensor")
 
 _SAMPLING_FACTORS = {"420": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, "444": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444}
 _GRID = 8  # side of a JPEG block
@@ -41,16 +35,6 @@ _GRID = 8  # side of a JPEG block
 def to_unit(image: Image) -> FloatImage:
     """8-bit values in [0, 1]: any shape, float32."""
     return image.astype(np.float32) / np.float32(255)
-
-
-def noise_level(sigma: Level) -> Level:
-    """The network's condition for noise of standard deviation ``sigma`` (8-bit units): σ/255."""
-    return sigma / 255
-
-
-def jpeg_level(quality: Level) -> Level:
-    """The network's condition for a JPEG quality, 1 to 100: (100 - quality)/100."""
-    return (100 - quality) / 100
 
 
 class Degradation(Protocol):
@@ -98,7 +82,7 @@ class GaussianNoise:
 
     def __call__(self, clean: Image, rng: np.random.Generator) -> tuple[FloatImage, Image, float]:
         sigma = rng.choice(self.choices) if self.choices else rng.uniform(self.low, self.high)
-        level = noise_level(float(sigma))
+        level = noise_condition(float(sigma))
         noise = rng.standard_normal(clean.shape, dtype=np.float32)
         return to_unit(clean) + np.float32(level) * noise, clean, level
 
@@ -153,7 +137,7 @@ class JpegCompression:
         degraded, quality = self._compress(degraded, rng)
         if self.grid_phase:
             degraded, clean = _shift_grid(degraded, clean, rng)
-        return to_unit(degraded), clean, jpeg_level(quality)
+        return to_unit(degraded), clean, jpeg_condition(quality)
 
     def _compress(self, image: Image, rng: np.random.Generator) -> tuple[Image, int]:
         quality = self._draw_quality(rng)

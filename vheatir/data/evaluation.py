@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.color import rgb_to_studio_luma
-from vheatir.data.degradations import benchmark_noise, encode_jpeg, jpeg_level, noise_level, to_unit
+from vheatir.data.degradations import benchmark_noise, encode_jpeg, to_unit
 from vheatir.data.sources import ImageSource
-from vheatir.nn.pyramid import UNKNOWN
+from vheatir.nn.condition import UNKNOWN, jpeg_condition, noise_condition
 
 __all__ = ["Task", "Tell", "clean_image", "degraded_image", "told_condition"]
 
@@ -70,7 +70,7 @@ def told_condition(task: Task, level: float, tell: Tell) -> NDArray[np.float32]:
         level: σ in 8-bit units, or the JPEG quality.
         tell: "all" says that there is nothing else, "none" leaves both levels to the network.
     """
-    condition = noise_level(level) if task == "denoise" else jpeg_level(level)
+    condition = noise_condition(level) if task == "denoise" else jpeg_condition(level)
     if tell is None:
         return np.array(condition, dtype=np.float32)
     if tell == "none":

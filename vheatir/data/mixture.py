@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.camera import CameraShot, draw_shot
-from vheatir.data.degradations import FloatImage, GaussianNoise, JpegCompression, jpeg_level, to_unit
-from vheatir.nn.pyramid import UNKNOWN
+from vheatir.data.degradations import FloatImage, GaussianNoise, JpegCompression, to_unit
+from vheatir.nn.condition import UNKNOWN, jpeg_condition
 
 __all__ = [
     "DegradationMixture",
@@ -125,7 +125,7 @@ class _Camera:
         photo, target, uncompressed = images
         quality = 100 if self.shot.quality is None else self.shot.quality
         noise = _local_deviation(uncompressed - target)
-        return MixedCrop(photo, target, noise, jpeg_level(quality), noise_is_known=False)
+        return MixedCrop(photo, target, noise, jpeg_condition(quality), noise_is_known=False)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vheatir.inference.paths import IMAGE_SUFFIXES
+from vheatir.imageio.formats import IMAGE_SUFFIXES
 
 __all__ = [
     "CachedSource",

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vheatir.data.evaluation import Task, Tell, told_condition
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.inference.compute import select_device
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import tile_overlap
 from vheatir.inference.tiling import restore_in_tiles
 from vheatir.levels.levels import Levels, trained_levels
 from vheatir.nn import CONFIGS, VHeatIR, VHeatPyramid
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
 from vheatir.nn.cpu import fast_on_cpu
 
 __all__ = ["Countable", "Method", "ModelMethod", "NetworkMethod", "load_method"]

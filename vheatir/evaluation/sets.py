@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vheatir.data.evaluation import Task
 from vheatir.data.sources import FolderSource, ImageSource, find_images
 from vheatir.evaluation.results import Channels
-from vheatir.inference.paths import IMAGE_SUFFIXES
+from vheatir.imageio.formats import IMAGE_SUFFIXES
 
 __all__ = ["ImageEntry", "ImageSet", "Manifest", "SetError", "describe_images", "known_sets", "make_set", "open_set"]
 

@@ -19,19 +19,25 @@ from typing import Any, Final
 from PIL import ImageCms
 
 from vheatir.imageio.jpeg import header_segments, is_jpeg
+from vheatir.imageio.png import SIGNATURE, is_png, png_chunk, png_chunks
 from vheatir.imageio.tiff import is_tiff, resolution_exif, resolution_of, tags_of_tiff
 
-__all__ = ["Metadata", "fitted", "is_png", "png_chunks", "png_is_cut", "read_metadata", "with_metadata_in"]
+__all__ = ["Metadata", "checked", "fitted", "read_metadata", "with_metadata_in"]
 
 #: pixels of an inch, in x and y
 Density = tuple[float, float]
 
-_PNG: Final = b"\x89PNG\r\n\x1a\n"
 _EXIF_HEAD, _XMP_HEAD, _ICC_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
 _MPF_HEAD: Final = b"MPF\0"
-_APP0, _APP1, _APP2 = 0xE0, 0xE1, 0xE2
+_APP0, _APP1, _APP2, _APP13 = 0xE0, 0xE1, 0xE2, 0xED
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
 _RAW_EXIF: Final = b"Raw profile type exif"
+#: texts in which programs keep IPTC data
+_RAW_IPTC: Final = (b"Raw profile type iptc", b"Raw profile type 8bim")
+_TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
+_MOST_TEXT: Final = 2**20
+#: Photoshop's image resources, among them IPTC data
+_RESOURCES_HEAD, _RESOURCE, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM", 0x0404
 #: PNG's chunks that say what the numbers mean as colours
 _COLOR_CHUNKS: Final = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 _INCH: Final = 0.0254
@@ -53,6 +59,8 @@ class Metadata:
         xmp: XMP packet, or None.
         density: pixels of an inch in x and y, or None.
         colors: PNG's chunks gAMA, cHRM, sRGB and cICP, as pairs of name and content.
+        iptc: title, caption, author and the like as records of IPTC-IIM, or None.
+        texts: PNG's chunks tEXt, zTXt and iTXt, as pairs of name and content, but for XMP.
         notes: what was left out, in words.
     """
 
@@ -61,6 +69,8 @@ class Metadata:
     xmp: bytes | None = None
     density: Density | None = None
     colors: tuple[tuple[bytes, bytes], ...] = ()
+    iptc: bytes | None = None
+    texts: tuple[tuple[bytes, bytes], ...] = ()
     notes: tuple[str, ...] = field(default=())
 
     def upright(self) -> Metadata:
@@ -69,7 +79,7 @@ class Metadata:
 
     def without(self, name: str, note: str) -> Metadata:
         """Leave out the attribute of this name, and say so."""
-        nothing: Any = () if name == "colors" else None
+        nothing: Any = () if name in ("colors", "texts") else None
         return replace(self, **{name: nothing, "notes": (*self.notes, note)})
 
 
@@ -136,8 +146,16 @@ def fitted(metadata: Metadata, suffix: str, *, is_gray: bool) -> Metadata:
     if kind != "png" and metadata.colors:
         is_plain = any(name == b"sRGB" for name, _ in metadata.colors) or metadata.icc is not None
         metadata = replace(metadata, colors=()) if is_plain else metadata.without("colors", _lost(metadata, kind))
+    if kind != "png" and metadata.texts:
+        metadata = metadata.without("texts", f"texts of PNG left out, {kind.upper()} holds none")
+    if kind in ("bmp", "webp") and metadata.iptc is not None:
+        metadata = metadata.without("iptc", f"IPTC data left out, {kind.upper()} holds none")
     if kind == "jpeg":
-        for name, head, words in (("exif", _EXIF_HEAD, "EXIF data"), ("xmp", _XMP_HEAD, "XMP")):
+        for name, head, words in (
+            ("exif", _EXIF_HEAD, "EXIF data"),
+            ("xmp", _XMP_HEAD, "XMP"),
+            ("iptc", _RESOURCES_HEAD + bytes(13), "IPTC data"),
+        ):
             if len(getattr(metadata, name) or b"") + len(head) > _MOST_SEGMENT:
                 metadata = metadata.without(name, f"{words} left out, JPEG holds 64 KiB")
         if len(metadata.icc or b"") > 255 * _CHUNK_ICC:
@@ -149,34 +167,6 @@ def with_metadata_in(suffix: str, data: bytes, metadata: Metadata) -> bytes:
     """Return a file of the suffix's format, PNG, JPEG, WebP or BMP without metadata, with what it can hold of them."""
     writers = {"png": _into_png, "jpeg": _into_jpeg, "webp": _into_webp, "bmp": _into_bmp}
     return writers[_kind(suffix)](data, metadata)
-
-
-def is_png(data: bytes) -> bool:
-    """Tell whether the bytes start like a PNG file."""
-    return data.startswith(_PNG)
-
-
-def png_is_cut(data: bytes) -> bool:
-    """Tell whether a chunk of a PNG file reaches beyond its end; decoders make room for all that it claims."""
-    offset = len(_PNG)
-    while offset + 8 <= len(data):
-        if data[offset + 4 : offset + 8] == b"IEND":
-            return False
-        offset += 12 + int.from_bytes(data[offset : offset + 4], "big")
-    return offset > len(data)
-
-
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield (name, content) of a PNG file's chunks that are whole, pixels left out."""
-    offset = len(_PNG)
-    while offset + 12 <= len(data):
-        length, name = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
-        end = offset + 12 + length
-        if end > len(data) or name == b"IEND":
-            return
-        if name not in (b"IDAT", b"fdAT"):
-            yield name, data[offset + 8 : end - 4]
-        offset = end
 
 
 def _kind(suffix: str) -> str:
@@ -197,9 +187,6 @@ def _to_metres(density: Density) -> tuple[int, int]:
     return x, y
 
 
-# -------------------------------------------------------------------------------------------------------- reading
-
-
 def _of_jpeg(data: bytes) -> Metadata:
     segments = list(header_segments(data))
     exifs = [payload[len(_EXIF_HEAD) :] for marker, payload in segments if marker == _APP1 and _is(payload, _EXIF_HEAD)]
@@ -207,10 +194,16 @@ def _of_jpeg(data: bytes) -> Metadata:
     xmps = [payload[len(_XMP_HEAD) :] for marker, payload in segments if marker == _APP1 and _is(payload, _XMP_HEAD)]
     jfif = next((payload for marker, payload in segments if marker == _APP0 and _is(payload, b"JFIF\0")), b"")
     exif = whole[0] if whole else None
+    resources = b"".join(
+        payload[len(_RESOURCES_HEAD) :]
+        for marker, payload in segments
+        if marker == _APP13 and _is(payload, _RESOURCES_HEAD)
+    )
     icc, notes = _icc_of_jpeg([payload[len(_ICC_HEAD) :] for marker, payload in segments if _is_icc(marker, payload)])
     if any(marker == _APP2 and _is(payload, _MPF_HEAD) for marker, payload in segments):
         notes = (*notes, "further pictures of the file left out")
-    return Metadata(exif, icc, next(iter(xmps), None) or None, density=_jfif_density(jfif), notes=notes)
+    xmp = next(iter(xmps), None) or None
+    return Metadata(exif, icc, xmp, density=_jfif_density(jfif), iptc=_iptc_of(resources), notes=notes)
 
 
 def _is(payload: bytes, head: bytes) -> bool:
@@ -243,6 +236,7 @@ def _jfif_density(jfif: bytes) -> Density | None:
 def _of_png(data: bytes) -> Metadata:
     found = Metadata()
     colors: dict[bytes, bytes] = {}
+    texts: list[tuple[bytes, bytes]] = []
     for name, content in png_chunks(data):
         if name == b"eXIf":
             found = replace(found, exif=content.removeprefix(_EXIF_HEAD) or None)
@@ -257,9 +251,36 @@ def _of_png(data: bytes) -> Metadata:
             found = replace(found, exif=_raw_profile(content[len(_RAW_EXIF) + 1 :]))
         elif name == b"pHYs" and len(content) == 9 and content[8] == 1:
             found = replace(found, density=_from_metres(*struct.unpack(">II", content[:8])))
+        elif name in (b"zTXt", b"tEXt") and content.startswith(_RAW_IPTC) and found.iptc is None:
+            folded = content[content.find(b"\0") + 1 :]
+            profile = _raw_profile(_unfolded(folded[1:]) if name == b"zTXt" else folded)
+            found = replace(found, iptc=_iptc_of(profile or b""))
+        elif name in _TEXTS and len(content) > _MOST_TEXT:
+            found = replace(found, notes=(*found.notes, "text of more than 1 MiB left out"))
+        elif name in _TEXTS and not content.startswith((_RAW_EXIF, *_RAW_IPTC, _XMP_KEYWORD)):
+            texts.append((name, content))
         elif name in _COLOR_CHUNKS:
             colors[name] = content
-    return replace(found, colors=tuple(colors.items()))
+    return replace(found, colors=tuple(colors.items()), texts=tuple(texts))
+
+
+def _iptc_of(resources: bytes) -> bytes | None:
+    """The IPTC data among Photoshop's image resources: each has a mark, number, name, length and content."""
+    at = 0
+    while resources[at : at + 4] == _RESOURCE and at + 7 <= len(resources):
+        number, name = int.from_bytes(resources[at + 4 : at + 6], "big"), resources[at + 6]
+        start = at + 6 + (name + 2) // 2 * 2 + 4
+        length = int.from_bytes(resources[start - 4 : start], "big")
+        content = resources[start : start + length]
+        if number == _IPTC_RESOURCE:
+            return content if content and len(content) == length else None
+        at = start + length + length % 2
+    return None
+
+
+def _resources_of(iptc: bytes) -> bytes:
+    head = _RESOURCE + struct.pack(">HH", _IPTC_RESOURCE, 0) + struct.pack(">I", len(iptc))
+    return head + iptc + b"\0" * (len(iptc) % 2)
 
 
 def _raw_profile(text: bytes | None) -> bytes | None:
@@ -312,12 +333,13 @@ def _into_png(data: bytes, metadata: Metadata) -> bytes:
         chunks.append((b"eXIf", metadata.exif))
     if metadata.xmp is not None:
         chunks.append((b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp))
-    head = len(_PNG) + 25  # behind IHDR
-    return data[:head] + b"".join(_png_chunk(name, content) for name, content in chunks) + data[head:]
-
-
-def _png_chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    if metadata.iptc is not None:
+        resources = _resources_of(metadata.iptc)
+        profile = f"\niptc\n{len(resources):8d}\n{resources.hex()}\n".encode("ascii")
+        chunks.append((b"zTXt", _RAW_IPTC[0] + b"\0\0" + zlib.compress(profile)))
+    chunks += metadata.texts
+    head = len(SIGNATURE) + 25  # behind IHDR
+    return data[:head] + b"".join(png_chunk(name, content) for name, content in chunks) + data[head:]
 
 
 def _into_jpeg(data: bytes, metadata: Metadata) -> bytes:
@@ -334,6 +356,8 @@ def _into_jpeg(data: bytes, metadata: Metadata) -> bytes:
         added.append(_segment(_APP1, _EXIF_HEAD + metadata.exif))
     if metadata.xmp is not None:
         added.append(_segment(_APP1, _XMP_HEAD + metadata.xmp))
+    if metadata.iptc is not None:
+        added.append(_segment(_APP13, _RESOURCES_HEAD + _resources_of(metadata.iptc)))
     icc = metadata.icc or b""
     pieces = [icc[at : at + _CHUNK_ICC] for at in range(0, len(icc), _CHUNK_ICC)]
     added += [

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from vheatir.imageio.jpeg import frame_header, is_jpeg
+from vheatir.imageio.png import SIGNATURE
 
-__all__ = ["heif_bits", "heif_name", "is_gray_png", "stored_size"]
+__all__ = ["heif_bits", "heif_name", "stored_size"]
 
 # brands of ISO/IEC 23008-12 and AVIF files -> how people call them
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIF", b"msf1": "HEIF"} | dict.fromkeys(
@@ -13,12 +14,11 @@ _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIF", b"msf1": "HEIF"} |
 
 # bytes of the header of the first BMP files, which has shorter fields
 _OS2_HEADER = 12
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def stored_size(data: bytes) -> tuple[int, int] | None:
     """Return (width, height) as a PNG, JPEG, BMP or WebP header tells them; None if none of these does."""
-    if data.startswith(_PNG) and len(data) >= 24:
+    if data.startswith(SIGNATURE) and len(data) >= 24:
         return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
     if is_jpeg(data):
         frame = frame_header(data)
@@ -31,11 +31,6 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP" and len(data) >= 30:
         return _webp_size(data)
     return None
-
-
-def is_gray_png(data: bytes) -> bool:
-    """Tell whether a PNG holds gray values, with or without alpha (colour types 0 and 4)."""
-    return data.startswith(_PNG) and len(data) > 25 and data[25] in (0, 4)
 
 
 def heif_name(data: bytes) -> str:

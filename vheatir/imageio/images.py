@@ -1,62 +1,25 @@
-"""Image files in and out: RGB arrays, their metadata, and a clear sentence for what cannot be read.
-
-OpenCV's codecs, which keep 16 bits; Pillow's for CMYK; for TIFF, see :mod:`vheatir.imageio.tiff_pixels`.
-"""
+"""A decoded image file."""
 
 from __future__ import annotations
 
-import importlib
-import io
-import stat
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image as PillowImage
-from PIL import ImageCms, UnidentifiedImageError
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.JpegImagePlugin import JpegImageFile
 
 from vheatir.imageio.containers import (
     Metadata,
-    checked,
-    fitted,
-    is_png,
-    png_chunks,
-    png_is_cut,
-    read_metadata,
-    with_metadata_in,
 )
-from vheatir.imageio.headers import heif_bits, heif_name, is_gray_png, stored_size
-from vheatir.imageio.jpeg import frame_header, is_jpeg, jpeg_quality, tidied
-from vheatir.imageio.jpeg_damage import jpeg_damage
 from vheatir.imageio.metadata import (
-    encode_gray_alpha_png,
     orientation,
     turned_upright,
     with_upright_tag,
 )
-from vheatir.imageio.tiff import encode_gray_alpha_tiff, is_tiff, with_metadata
-from vheatir.imageio.tiff_pixels import TiffError, read_layout, read_pixels
-from vheatir.inference.paths import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
-from vheatir.system.atomic import atomic_path
 
-__all__ = ["MAX_MEGAPIXELS", "Image", "ImageError", "prepared", "read_image", "write_image"]
+__all__ = ["Array", "Image", "ImageError"]
 
 Array = npt.NDArray[Any]
-
-#: larger images are refused unless asked for: a few kilobytes can unfold to any size
-MAX_MEGAPIXELS: Final = 500.0
-
-_SIXTEEN_BIT_SUFFIXES: Final = frozenset({".png", ".tif", ".tiff"})
-#: pixels of a side that a format, or its encoder, ends at; bytes of a TIFF
-_LARGEST_SIDES: Final = {".webp": 16383}
-_LARGEST_JPEG, _LARGEST_TIFF = 65500, 2**32 - 2**27
-_CMYK_NOTE: Final = "converted from CMYK to sRGB"
 
 
 class ImageError(ValueError):
@@ -76,6 +39,9 @@ class Image:
         xmp: XMP packet, or None.
         density: pixels of an inch in x and y, or None.
         colors: PNG's chunks that say what its numbers mean as colours, as pairs of name and content.
+        iptc: title, caption, author and the like as records of IPTC-IIM, or None.
+        texts: PNG's text chunks, as pairs of name and content.
+        white: the value of white in files of 16 bits, if it is less than 65535.
         note: what was converted on reading or is left out on writing, in words.
     """
 
@@ -87,17 +53,30 @@ class Image:
     xmp: bytes | None = None
     density: tuple[float, float] | None = None
     colors: tuple[tuple[bytes, bytes], ...] = ()
+    iptc: bytes | None = None
+    texts: tuple[tuple[bytes, bytes], ...] = ()
+    white: int | None = None
     note: str = ""
+
+    @property
+    def shown_pixels(self) -> Array:
+        """The pixels, black where the alpha channel hides them: whatever lies there is not part of the picture."""
+        if self.alpha is None or self.alpha.all():
+            return self.pixels
+        hidden = self.alpha == 0
+        return np.where(hidden if self.pixels.ndim == 2 else hidden[..., None], 0, self.pixels).astype(
+            self.pixels.dtype
+        )
 
     @property
     def metadata(self) -> Metadata:
         """What the file tells about its picture."""
-        return Metadata(self.exif, self.icc, self.xmp, self.density, self.colors)
+        return Metadata(self.exif, self.icc, self.xmp, self.density, self.colors, self.iptc, self.texts)
 
     def telling(self, metadata: Metadata) -> Image:
         """The same picture with other metadata; their notes are added to its own."""
         note = ", ".join(dict.fromkeys(note for note in (self.note, *metadata.notes) if note))
-        told = {name: getattr(metadata, name) for name in ("exif", "icc", "xmp", "density", "colors")}
+        told = {name: getattr(metadata, name) for name in ("exif", "icc", "xmp", "density", "colors", "iptc", "texts")}
         return replace(self, note=note, **told)
 
     def upright(self) -> Image:
@@ -109,327 +88,3 @@ class Image:
         density = self.density[::-1] if self.density is not None and how >= 5 else self.density
         told = replace(self.metadata.upright(), exif=with_upright_tag(self.exif), density=density)
         return replace(self, pixels=turned_upright(self.pixels, how), alpha=alpha).telling(told)
-
-
-def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
-    """Decode an image file at its own bit depth; the content counts, not the suffix.
-
-    Pixels stay as they are stored: a JPEG keeps its 8-px grid at the upper left corner; see :meth:`Image.upright`.
-    (A TIFF, which has no such grid, is turned on reading.) CMYK becomes sRGB, through the file's own profile if it
-    has one.
-
-    Args:
-        path: the file.
-        max_megapixels: refuse larger images before they are decoded; None means 500.
-
-    A JPEG is looked at for damage that decoders pass over, see :mod:`vheatir.imageio.jpeg_damage`; junk before it,
-    between its segments or behind it does no harm.
-
-    Raises:
-        ImageError: if it cannot be opened, is damaged or animated, has several pages, is too large, or a type of
-            pixel that is not supported.
-    """
-    data = _read_bytes(path)
-    data = tidied(data) or data
-    _refuse_unsupported(path, data)
-    _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
-    if is_tiff(data):
-        return _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS)
-    image = _read_other(path, data, max_megapixels or MAX_MEGAPIXELS)
-    told = read_metadata(data) if image.metadata == Metadata() else image.metadata
-    return image.telling(replace(told, icc=None) if image.note == _CMYK_NOTE else told)
-
-
-def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
-    """Anything but a TIFF; without its metadata, unless a plugin of Pillow reads them too."""
-    if heif_name(data):
-        return _with_plugin(path, data, max_megapixels)
-    _refuse_damaged_jpeg(path, data)
-    frame = frame_header(data) if is_jpeg(data) else None
-    if frame is not None and len(frame.components) == 4:
-        return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
-    image = _bmp(data) or _with_opencv(path, data)
-    image = _with_transparent_gray(data, image)
-    if is_gray_png(data) and image.pixels.ndim == 3:
-        image = replace(image, pixels=np.ascontiguousarray(image.pixels[..., 0]))  # expanded because of its alpha
-    return replace(image, jpeg_quality=_quality(data))
-
-
-def write_image(path: Path, image: Image, *, quality: int | None = None) -> None:
-    """Encode an image in the format of the suffix, atomically, without loss unless it is a JPEG.
-
-    Args:
-        path: the file.
-        image: what to write; EXIF data and ICC profile are embedded (a BMP holds neither).
-        quality: of a JPEG, 1 to 100; needed for one.
-
-    Raises:
-        ImageError: if the format is not one of ours, or cannot hold the image.
-        OSError: if it cannot be written.
-    """
-    image = prepared(path, image, quality=quality)
-    suffix = path.suffix.lower()
-    try:
-        encoded = _encode(suffix, image, quality)
-    except cv2.error as error:
-        raise ImageError(f"{path} cannot be encoded ({error.err}); use another format: --format.") from error
-    if encoded is None:
-        raise ImageError(f"{path} cannot be encoded as {suffix}; use another format: --format.")
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(encoded)
-
-
-def prepared(path: Path, image: Image, *, quality: int | None = None) -> Image:
-    """Return an image as :func:`write_image` would write it: without the metadata that the format cannot hold.
-
-    Called before an image is restored, it says in time what would fail.
-
-    Args:
-        path: the file to write.
-        image: what is to be written; its note tells, in the result, what is left out.
-        quality: of a JPEG, 1 to 100; needed for one.
-
-    Raises:
-        ImageError: if the format is not one of ours, or cannot hold the pixels.
-    """
-    suffix = path.suffix.lower()
-    _refuse_unfit(path, suffix, image, quality)
-    return image.telling(fitted(image.metadata, suffix, is_gray=image.pixels.ndim == 2))
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ImageError(f"{path} cannot be read: it is no regular file; leave it out.")
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be opened ({error.strerror}); check that you may read it.") from error
-
-
-def _refuse_unsupported(path: Path, data: bytes) -> None:
-    if not data:
-        raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
-    if is_png(data) and png_is_cut(data):
-        raise ImageError(f"{path} is cut short or damaged: its PNG data do not reach their end; copy it again.")
-    if _is_animated(data):
-        raise ImageError(f"{path} is animated; extract its frames as single images first.")
-
-
-def _refuse_damaged_jpeg(path: Path, data: bytes) -> None:
-    damage = jpeg_damage(data) if is_jpeg(data) else None
-    if damage is not None:
-        raise ImageError(f"{path} {damage}; copy it again, or, if there is no better copy, save it anew as PNG.")
-
-
-def _refuse_bomb(path: Path, size: tuple[int, int] | None, limit: float) -> None:
-    if size is not None and size[0] * size[1] > limit * 1e6:
-        raise ImageError(
-            f"{path} has {size[0]}x{size[1]} pixels, more than {limit:g} megapixels: "
-            "if that is right, raise the limit with --max-megapixels."
-        )
-
-
-def _read_tiff(path: Path, data: bytes, max_megapixels: float) -> Image:
-    try:
-        layout = read_layout(data)
-        _refuse_bomb(path, (layout.width, layout.height), max_megapixels)
-        stored = read_pixels(data, layout)
-    except TiffError as error:
-        raise ImageError(f"{path} {error}") from error
-    # the pixels have been turned upright, and so have these
-    image = Image(stored.pixels, stored.alpha, note=stored.note).telling(read_metadata(data).upright())
-    return _from_cmyk(image) if stored.pixels.ndim == 3 and stored.pixels.shape[2] == 4 else image
-
-
-def _from_cmyk(image: Image) -> Image:
-    inks = PillowImage.fromarray(image.pixels, mode="CMYK")
-    if image.icc:
-        inks.info["icc_profile"] = image.icc
-    notes = [note for note in (image.note, _CMYK_NOTE) if note]
-    return replace(image, pixels=np.asarray(_cmyk_to_rgb(inks)), icc=None, note=", ".join(notes))
-
-
-def _with_opencv(path: Path, data: bytes) -> Image:
-    try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        raise ImageError(f"{path} cannot be decoded ({error.err}); convert it to PNG first.") from error
-    if decoded is None or decoded.size == 0:
-        raise ImageError(f"{path} cannot be read as an image: it is damaged, or of a format that is not supported.")
-    if decoded.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"{path} has pixels of type {decoded.dtype}; save it with 8 or 16 bits per channel first.")
-    channels = 1 if decoded.ndim == 2 else decoded.shape[2]
-    if channels not in (1, 3, 4):
-        raise ImageError(f"{path} has {channels} channels; save it as gray, RGB or RGBA first.")
-    return Image(
-        pixels=decoded if channels == 1 else np.ascontiguousarray(decoded[..., 2::-1]),  # OpenCV's order is BGR(A)
-        alpha=np.ascontiguousarray(decoded[..., 3]) if channels == 4 else None,
-    )
-
-
-def _with_plugin(path: Path, data: bytes, max_megapixels: float) -> Image:
-    """Decode AVIF or HEIC with a plugin of Pillow's, if there is one; 8 bits are what they give."""
-    name = heif_name(data)
-    with suppress(ImportError):
-        importlib.import_module("pillow_heif").register_heif_opener()
-    try:
-        image = PillowImage.open(io.BytesIO(data))
-        _refuse_bomb(path, image.size, max_megapixels)
-        if getattr(image, "n_frames", 1) > 1:
-            raise ImageError(f"{path} has several pictures; extract them as single images first.")
-        pixels = np.asarray(image if image.mode in ("L", "LA", "RGB", "RGBA") else image.convert("RGB"))
-    except ImageError:
-        raise
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is {name}, which this Pillow cannot read; convert it to PNG first.") from error
-    except Exception as error:  # whatever the plugin raises on damaged data
-        raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
-    planes = pixels if pixels.ndim == 3 else pixels[..., None]
-    colors = planes.shape[2] - (planes.shape[2] in (2, 4))
-    info = image.info
-    return Image(
-        np.ascontiguousarray(planes[..., 0] if colors == 1 else planes[..., :3]),
-        np.ascontiguousarray(planes[..., -1]) if planes.shape[2] > colors else None,
-        note="reduced to 8 bits" if heif_bits(data) > 8 else "",
-    ).telling(
-        checked(
-            Metadata(info.get("exif", b"").removeprefix(b"Exif\0\0") or None, info.get("icc_profile"), info.get("xmp"))
-        )
-    )
-
-
-def _cmyk_jpeg(path: Path, data: bytes) -> Image:
-    """Decode CMYK or YCCK."""
-    try:
-        image = JpegImageFile(io.BytesIO(data))
-        image.load()
-        return Image(np.asarray(_cmyk_to_rgb(image)), note=_CMYK_NOTE)
-    except Exception as error:  # whatever Pillow's decoders raise on damaged data
-        raise ImageError(f"{path} cannot be decoded ({error}); convert it to PNG first.") from error
-
-
-def _bmp(data: bytes) -> Image | None:
-    """A BMP as Pillow reads it; None for other files, and where Pillow cannot.
-
-    OpenCV reads white of 5 bits as 248, and other pixels where the palette and the data overlap.
-    """
-    if not data.startswith(b"BM"):
-        return None
-    try:
-        picture = BmpImageFile(io.BytesIO(data))
-        if picture.size != stored_size(data):  # which has been found small enough
-            return None
-        picture.load()
-    except Exception:  # noqa: BLE001  # whatever Pillow raises on what it does not know: OpenCV may
-        return None
-    pixels = np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode)))
-    if picture.mode == "P" and (pixels == pixels[..., :1]).all():
-        pixels = np.ascontiguousarray(pixels[..., 0])
-    if picture.mode == "RGBA":
-        return Image(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]))
-    return Image(pixels) if picture.mode in ("1", "L", "P", "RGB") else None
-
-
-def _with_transparent_gray(data: bytes, image: Image) -> Image:
-    """The alpha that a PNG's tRNS chunk gives a single shade of gray, which OpenCV leaves out."""
-    if not is_gray_png(data) or image.pixels.ndim != 2 or image.alpha is not None:
-        return image
-    shade = next((content for name, content in png_chunks(data) if name == b"tRNS"), b"")
-    if len(shade) != 2:
-        return image
-    bits = data[24]
-    peak = np.iinfo(image.pixels.dtype).max
-    scale = peak // ((1 << bits) - 1)  # shades of fewer than 8 bits have been widened
-    clear = image.pixels == (int.from_bytes(shade, "big") & ((1 << bits) - 1)) * scale
-    return replace(image, alpha=np.where(clear, 0, peak).astype(image.pixels.dtype))
-
-
-def _cmyk_to_rgb(image: PillowImage.Image) -> PillowImage.Image:
-    icc = image.info.get("icc_profile")
-    if icc:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):
-            return image.convert("RGB")  # a damaged profile is as good as none
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
-
-
-def _quality(data: bytes) -> int | None:
-    if not is_jpeg(data):
-        return None
-    try:
-        return jpeg_quality(data)
-    except ValueError:  # decodable without tables of the usual kind: then the caller has to ask for the quality
-        return None
-
-
-def _is_animated(data: bytes) -> bool:
-    """Tell whether a PNG has an animation control chunk before its pixels, or a WebP its animation flag."""
-    if data.startswith(b"\x89PNG"):
-        return data.find(b"acTL", 0, max(0, data.find(b"IDAT"))) != -1
-    is_extended_webp = data.startswith(b"RIFF") and data[8:16] == b"WEBPVP8X"
-    return is_extended_webp and len(data) > 20 and bool(data[20] & 0x02)
-
-
-def _refuse_unfit(path: Path, suffix: str, image: Image, quality: int | None) -> None:
-    if suffix not in LOSSLESS_SUFFIXES and (suffix not in JPEG_SUFFIXES or quality is None):
-        raise ImageError(f"{path} cannot be written without loss; use one of {', '.join(sorted(LOSSLESS_SUFFIXES))}.")
-    if image.pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT_SUFFIXES:
-        raise ImageError(f"{path} cannot hold 16 bits per channel; use --format png or tiff.")
-    height, width = image.pixels.shape[:2]
-    largest = _LARGEST_SIDES.get(suffix, _LARGEST_JPEG if suffix in JPEG_SUFFIXES else max(height, width))
-    if max(height, width) > largest:
-        raise ImageError(f"{path} cannot hold {width}x{height} pixels, its sides end at {largest}; use --format png.")
-    if suffix in (".tif", ".tiff") and image.pixels.nbytes > _LARGEST_TIFF:
-        raise ImageError(f"{path} cannot hold {width}x{height} pixels, a TIFF ends at 4 GiB; use --format png.")
-    if image.alpha is not None and suffix in JPEG_SUFFIXES:
-        raise ImageError(f"{path} cannot hold the image's alpha channel; use --format png or webp.")
-
-
-def _encode(suffix: str, image: Image, quality: int | None) -> Any:
-    """The encoded file as something of bytes; None if OpenCV cannot."""
-    if suffix in (".tif", ".tiff"):
-        return _encode_tiff(image)
-    if suffix == ".png" and image.pixels.ndim == 2 and image.alpha is not None:
-        return with_metadata_in(suffix, encode_gray_alpha_png(image.pixels, image.alpha), image.metadata)
-    kind = ".jpg" if suffix in JPEG_SUFFIXES else suffix
-    well, encoded = cv2.imencode(kind, _to_bgr(image), _encoder_options(suffix, quality))
-    return with_metadata_in(suffix, encoded.tobytes(), image.metadata) if well else None
-
-
-def _encode_tiff(image: Image) -> bytes | None:
-    if image.pixels.ndim == 2 and image.alpha is not None:
-        plain = encode_gray_alpha_tiff(image.pixels, image.alpha)
-    else:
-        well, encoded = cv2.imencode(".tif", _to_bgr(image))
-        if not well:
-            return None
-        plain = encoded.tobytes()
-    if image.alpha is None and not (image.exif or image.icc or image.xmp):
-        return plain
-    return with_metadata(plain, exif=image.exif, icc=image.icc, xmp=image.xmp, has_alpha=image.alpha is not None)
-
-
-def _to_bgr(image: Image) -> Array:
-    if image.pixels.ndim == 2 and image.alpha is None:
-        return image.pixels
-    color = image.pixels if image.pixels.ndim == 3 else np.repeat(image.pixels[..., None], 3, axis=2)
-    planes = [color[..., ::-1]] if image.alpha is None else [color[..., ::-1], image.alpha[..., None]]
-    return np.ascontiguousarray(np.concatenate(planes, axis=2))
-
-
-def _encoder_options(suffix: str, quality: int | None) -> list[int]:
-    if suffix in JPEG_SUFFIXES and quality is not None:
-        # what was restored is not thrown away again: colour at full resolution
-        sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-        return [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
-    if suffix != ".webp":
-        return []
-    options = [cv2.IMWRITE_WEBP_QUALITY, 101]  # above 100: lossless
-    # the colour of fully transparent pixels would go otherwise, and does before OpenCV 5
-    if hasattr(cv2, "IMWRITE_WEBP_LOSSLESS_MODE"):
-        options += [cv2.IMWRITE_WEBP_LOSSLESS_MODE, cv2.IMWRITE_WEBP_LOSSLESS_PRESERVE_COLOR]
-    return options

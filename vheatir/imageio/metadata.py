@@ -1,16 +1,15 @@
-"""EXIF orientation, and the PNG of gray with alpha, which OpenCV does not write."""
+"""EXIF orientation."""
 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["encode_gray_alpha_png", "orientation", "turned_upright", "with_upright_tag"]
+__all__ = ["orientation", "turned_upright", "with_upright_tag"]
 
 Array = npt.NDArray[Any]
 
@@ -50,23 +49,6 @@ _FLIPS: Final = {
     7: (True, True),
     8: (True, False),
 }
-
-
-def encode_gray_alpha_png(gray: Array, alpha: Array) -> bytes:
-    """Encode gray (H, W) with alpha (H, W), uint8 or uint16, as a PNG of colour type 4, which OpenCV does not write."""
-    height, width = gray.shape
-    big_endian = np.stack((gray, alpha), axis=-1).astype(gray.dtype.newbyteorder(">"))
-    rows = big_endian.view(np.uint8).reshape(height, -1)
-    filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter 2: difference to the row above
-    filtered[0, 1:] = rows[0]
-    filtered[1:, 1:] = rows[1:] - rows[:-1]
-    header = struct.pack(">IIBBBBB", width, height, gray.dtype.itemsize * 8, 4, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), 6)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, payload) for kind, payload in chunks)
-
-
-def _chunk(kind: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload)) + kind + payload + struct.pack(">I", zlib.crc32(kind + payload))
 
 
 def _byte_order(exif: bytes) -> str:

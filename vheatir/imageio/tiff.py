@@ -50,6 +50,7 @@ _ORIENTATION: Final = 274
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _ICC_PROFILE: Final = 34675
 _XMP: Final = 700
+_IPTC: Final = 33723
 _JPEG_TABLES: Final = 347
 _EXTRA_SAMPLES: Final = 338
 _SUBFILE_TYPE, _IS_REDUCED = 254, 1
@@ -199,7 +200,13 @@ def with_directory(data: bytes, fields: dict[int, tuple[int, ...]], *, tables: b
 
 
 def with_metadata(
-    data: bytes, *, exif: bytes | None, icc: bytes | None, xmp: bytes | None = None, has_alpha: bool = False
+    data: bytes,
+    *,
+    exif: bytes | None,
+    icc: bytes | None,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
+    has_alpha: bool = False,
 ) -> bytes:
     """Return a little-endian classic TIFF of one page with EXIF data and ICC profile, appended with a new directory.
 
@@ -208,6 +215,7 @@ def with_metadata(
         exif: EXIF data, a TIFF structure, or None.
         icc: ICC profile, or None.
         xmp: XMP packet, or None.
+        iptc: records of IPTC-IIM, or None.
         has_alpha: the last sample of each pixel is to be called alpha, by which the colours are not multiplied.
 
     Raises:
@@ -221,6 +229,8 @@ def with_metadata(
         fields[_ICC_PROFILE] = _Entry(_ICC_PROFILE, _UNDEFINED, len(icc), icc)
     if xmp is not None:
         fields[_XMP] = _Entry(_XMP, _BYTE, len(xmp), xmp)
+    if iptc is not None:
+        fields[_IPTC] = _Entry(_IPTC, _UNDEFINED, len(iptc), iptc)
     if has_alpha:
         fields[_EXTRA_SAMPLES] = _Entry(_EXTRA_SAMPLES, _SHORT, 1, struct.pack("<H", _UNASSOCIATED_ALPHA))
     body = data + b"\0" * (len(data) % 2)

@@ -32,6 +32,7 @@ class Canvas(ABC):
         height: H.
         width: W.
         has_equal_channels: one channel, or three equal ones.
+        is_clipped: made of whole numbers, which cut noise off at black and white.
         result: of the image's kind, dtype, shape and device; whole once every row is written.
     """
 
@@ -40,6 +41,7 @@ class Canvas(ABC):
     height: int
     width: int
     has_equal_channels: bool
+    is_clipped: bool
     result: Array | Tensor
 
     @abstractmethod
@@ -100,6 +102,7 @@ class TensorCanvas(Canvas):
         self._image = (image if image.ndim == 4 else image[None]).detach()
         _check_bounds(*(float(bound) for bound in torch.aminmax(self._image)))
         self.batch, self.channels, self.height, self.width = self._image.shape
+        self.is_clipped = False
         self.has_equal_channels = self.channels == 1 or bool((self._image[:, 1:] == self._image[:, :1]).all())
         self.result = torch.empty_like(image, requires_grad=False)
         self._result = self.result if image.ndim == 4 else self.result[None]
@@ -117,6 +120,7 @@ class ArrayCanvas(Canvas):
     def __init__(self, image: object) -> None:
         plain = plain_array(image)
         self._peak = _INTEGER_PEAKS.get(plain.dtype)
+        self.is_clipped = self._peak is not None
         if self._peak is None:
             _check_bounds(float(plain.min()), float(plain.max()))  # NaN becomes either
         self._image = plain if plain.ndim == 3 else plain[..., None]

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vheatir.imageio.images import Image, ImageError, write_image
+from vheatir.imageio.images import Image, ImageError
+from vheatir.imageio.write import write_image
 from vheatir.inference.before_after import comparison
+from vheatir.inference.level_finder import Auto
 from vheatir.inference.memory import is_out_of_memory
 from vheatir.inference.paths import Job
-from vheatir.inference.restorer import Auto, FileResult, Restorer
+from vheatir.inference.restorer import FileResult, Restorer
 from vheatir.levels.levels import Sigma
 from vheatir.system.atomic import atomic_path, remove_stale
 
@@ -35,6 +37,7 @@ class Settings:
         quality: JPEG quality; None or "auto" means each file's own.
         quality_out: quality of JPEG results.
         max_megapixels: larger files are refused; None means the default.
+        white_level: value of white in files of 16 bits; None means each file's own.
         skip_existing: leave out files whose result exists.
         compare: folder for comparison pictures, or None.
     """
@@ -44,6 +47,7 @@ class Settings:
     quality: float | Auto | None = None
     quality_out: int | None = None
     max_megapixels: float | None = None
+    white_level: int | None = None
     skip_existing: bool = False
     compare: Path | None = None
 
@@ -136,6 +140,7 @@ def _restore_file(job: Job, settings: Settings) -> FileReport:
         quality=settings.quality,
         quality_out=settings.quality_out,
         max_megapixels=settings.max_megapixels,
+        white_level=settings.white_level,
     )
     if settings.compare is not None:
         _write_comparison(settings.compare / job.name.with_name(job.name.name + ".png"), result)

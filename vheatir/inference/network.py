@@ -9,17 +9,16 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from vheatir.data.degradations import jpeg_level, noise_level
 from vheatir.levels.levels import Levels, check_levels
 from vheatir.nn import VHeatPyramid
+from vheatir.nn.condition import UNKNOWN, jpeg_condition, noise_condition
 from vheatir.nn.cpu import fast_on_cpu
-from vheatir.nn.pyramid import UNKNOWN
 from vheatir.weights.file import LevelName, Task, WeightsHeader, load_weights, weights_path
 
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
 
 #: noise from which on all of the correction is made: weaker noise is below what the networks resolve (docs/levels.md)
-_FULL_SIGMA: Final = noise_level(2.5)
+_FULL_SIGMA: Final = noise_condition(2.5)
 
 
 class RestorationNetwork(nn.Module):
@@ -92,7 +91,7 @@ class RestorationNetwork(nn.Module):
             restored: Tensor = self.network(x, condition)
             weight = (condition / _FULL_SIGMA).clamp(max=1)
         else:
-            restored = self.network(x, condition.clamp(min=jpeg_level(self.level_max)))
+            restored = self.network(x, condition.clamp(min=jpeg_condition(self.level_max)))
             weight = _jpeg_weight(100 * condition)
         return torch.lerp(x, restored.to(x.dtype), weight.to(x.dtype)[:, None, None, None])
 
@@ -143,7 +142,7 @@ class RestorationNetwork(nn.Module):
                     f"{name} is a number or has shape ({x.shape[0]},), one for each image, not {tuple(levels.shape)}."
                 )
             levels = levels.expand(x.shape[0])
-            known = noise_level(levels) if name == "sigma" else jpeg_level(levels)
+            known = noise_condition(levels) if name == "sigma" else jpeg_condition(levels)
             columns.append(torch.where(levels < 0, UNKNOWN, known))
         return torch.stack(columns, dim=1)
 

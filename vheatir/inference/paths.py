@@ -13,12 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from vheatir.errors import UsageError
+from vheatir.imageio.formats import FORMATS, IMAGE_SUFFIXES, JPEG_SUFFIXES
 
 __all__ = [
-    "FORMATS",
-    "IMAGE_SUFFIXES",
-    "JPEG_SUFFIXES",
-    "LOSSLESS_SUFFIXES",
     "Job",
     "Selection",
     "plan_jobs",
@@ -26,18 +23,6 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-#: formats that can be asked for; the first suffix is the one that results get, the others are left as they are
-FORMATS: Final[dict[str, tuple[str, ...]]] = {
-    "png": (".png",),
-    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "webp": (".webp",),
-    "tiff": (".tif", ".tiff"),
-    "bmp": (".bmp",),
-}
-#: file names taken as images, lower case, here and in training data
-JPEG_SUFFIXES: Final = frozenset(FORMATS["jpeg"])
-IMAGE_SUFFIXES: Final = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-LOSSLESS_SUFFIXES: Final = IMAGE_SUFFIXES - JPEG_SUFFIXES
 #: read by plugins of Pillow's, where there are some, and written as PNG
 _PLUGIN_SUFFIXES: Final = frozenset({".avif"}) | (
     frozenset({".heic", ".heif"}) if importlib.util.find_spec("pillow_heif") else frozenset()

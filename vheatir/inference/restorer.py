@@ -12,35 +12,33 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from vheatir.imageio.images import Image, ImageError, prepared, read_image, write_image
-from vheatir.inference.arrays import Canvas, ImageLike, canvas_of, plain_array
+from vheatir.imageio.images import Image, ImageError
+from vheatir.imageio.read import read_image
+from vheatir.imageio.white_level import restretched, stretched
+from vheatir.imageio.write import prepared, write_image
+from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
 from vheatir.inference.compute import Precision, check_precision, select_device
+from vheatir.inference.level_finder import Auto, LevelFinder, given_levels
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import RestorationError, TileRunner
-from vheatir.levels.grain import estimate_noise
-from vheatir.levels.jpeg_trace import lowest_jpeg_quality
-from vheatir.levels.levels import Levels, Sigma, given_numbers, is_auto, mean_sigma, scaled_levels, trained_levels
+from vheatir.levels.levels import Levels, Sigma, scaled_levels, trained_levels
 from vheatir.weights.file import Degradation
 
 __all__ = ["FileResult", "RestorationError", "Restorer", "restore"]
 
 logger = logging.getLogger(__name__)
 
-Auto = Literal["auto"]
-
 #: images of at most so many pixels are restored in batches of so many: see Restorer.restore_many
 _BATCH_PIXELS: Final = 64 * 64
 _BATCH: Final = 16
-
-#: a quality found in the pixels may differ by so much from the one that a file was saved with
-_TRACE_TOLERANCE: Final = 2
 
 #: side of a tile if nothing else is asked and memory allows: see docs/tiling.md
 DEFAULT_TILE: Final = 1088
@@ -71,6 +69,10 @@ class Restorer:
     An image whose channels are all equal goes to the gray model, unless ``model`` is a colour one or the task "photo",
     which has one model for all; its result is gray in any case. Images larger than a tile are restored in overlapping
     tiles, blended smoothly; each goes to the device by itself, and memory that runs out halves it.
+
+    Processes that are forked after something was restored compute with one thread, since torch's other threads are not
+    in them (torch would wait for them without end); on a GPU they cannot compute at all. Start workers with the method
+    "spawn", or before the first image, for more.
 
     Args:
         task: "photo" for real photographs, whatever is wrong with them; "denoise" for white noise and "jpeg" for
@@ -114,6 +116,7 @@ class Restorer:
         self.strength = strength
         self._model = model
         self._device = device
+        self._finder = LevelFinder(task, lambda is_gray: self._chosen_model(is_gray, self._chosen_device(None)))
 
     def restore(
         self, image: ImageLike, *, sigma: Sigma | Auto | None = None, quality: float | Auto | None = None
@@ -140,7 +143,7 @@ class Restorer:
             TypeError: if the image's type is not one of those above.
             RestorationError: if the result is not finite in fp32 either.
         """
-        return self._restore(image, self._array_levels(image, sigma, quality)[0])[0]
+        return self._restore(image, self._finder.of_array(image, sigma, quality)[0])[0]
 
     def restore_many(
         self,
@@ -165,11 +168,12 @@ class Restorer:
         Raises:
             ValueError: as for :meth:`restore`, before anything is restored.
         """
-        levels = [self._array_levels(image, sigma, quality)[0] for image in images]
+        levels = [self._finder.of_array(image, sigma, quality)[0] for image in images]
         canvases = [canvas_of(image) for image in images]
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, (canvas, level) in enumerate(zip(canvases, levels, strict=True)):
-            kind = (canvas.height, canvas.width, canvas.channels, canvas.has_equal_channels, level)
+            size = (canvas.height, canvas.width, canvas.channels)
+            kind = (*size, canvas.has_equal_channels, canvas.is_clipped, level)
             is_small = canvas.height * canvas.width <= _BATCH_PIXELS
             groups.setdefault(kind if is_small else (index,), []).append(index)
         device = self._chosen_device(None)
@@ -189,6 +193,7 @@ class Restorer:
         quality: float | Auto | None = None,
         quality_out: int | None = None,
         max_megapixels: float | None = None,
+        white_level: int | None = None,
     ) -> FileResult:
         """Restore an image file; alpha, bit depth, EXIF and ICC profile are kept, the orientation is applied.
 
@@ -200,6 +205,8 @@ class Restorer:
                 that its pixels show a trace of: images are often compressed more than once.
             quality_out: quality of a JPEG destination, 1 to 100.
             max_megapixels: larger images are refused; None means the default of ``read_image``.
+            white_level: value of white in files of 16 bits, 255 to 65535, of which levels are measured; None finds it
+                in tags, or in bits that no value uses, and says so in the image's note.
 
         Raises:
             ImageError: if the file cannot be read, or the format cannot hold the result; nothing is written then.
@@ -208,10 +215,12 @@ class Restorer:
         """
         image = read_image(Path(source), max_megapixels=max_megapixels)
         image = prepared(Path(destination), image, quality=quality_out)  # what cannot be written is found in time
-        levels, found = self.file_levels(Path(source), image, sigma, quality)
+        image = _with_white(Path(source), image, white_level)
+        full = replace(image, pixels=stretched(image.pixels, image.white)) if image.white else image
+        levels, found = self.file_levels(Path(source), full, sigma, quality)
         # in the stored orientation, on the JPEG's own grid
-        pixels, tiles = self._restore(image.pixels, levels)
-        restored = replace(image, pixels=pixels).upright()
+        pixels, tiles = self._restore(full.pixels, levels)
+        restored = replace(image, pixels=restretched(pixels, image.white) if image.white else pixels).upright()
         write_image(Path(destination), restored, quality=quality_out)
         return FileResult(levels, found, restored, image.upright(), tiles)
 
@@ -229,7 +238,7 @@ class Restorer:
         check_precision(self.precision, device)
         for is_gray in (True, False):
             header = self._chosen_model(is_gray, device).header
-            trained_levels(header, _given(sigma, quality))
+            trained_levels(header, given_levels(sigma, quality))
 
     def _restore(self, image: ImageLike, levels: Levels) -> tuple[ImageLike, int]:
         """The result, and in how many pieces it was computed."""
@@ -255,6 +264,7 @@ class Restorer:
             precision=self.precision,
             tile=tile if self.tile == "auto" else self.tile,
             ensemble=self.ensemble,
+            is_clipped=first.is_clipped,
         )
         if len(canvases) == 1:
             runner.restore(first)
@@ -280,31 +290,6 @@ class Restorer:
             raise ValueError(f"Model {loaded.task} is for task {loaded.header.degradation}, not {self.task}.")
         return loaded
 
-    def _array_levels(
-        self, image: npt.NDArray[Any] | Tensor, sigma: Sigma | Auto | None, quality: float | Auto | None
-    ) -> tuple[Levels, str]:
-        """The levels of an array or a tensor, and how they were found if they were not given."""
-        if self.task == "photo":
-            return _given(sigma, quality), ""
-        if self.task == "denoise":
-            if sigma is None or quality is not None:
-                raise ValueError(
-                    'Task "denoise" takes sigma, the noise\'s standard deviation in 8-bit units, and no quality.'
-                )
-            if is_auto(sigma):
-                return self._estimated_sigma(_array(image, "sigma"))
-            parts = given_numbers("sigma", sigma)
-            found = f"of channels {', '.join(f'{part:g}' for part in parts)}" if len(parts) > 1 else ""
-            return _given(sigma, None), found
-        if quality is None or sigma is not None:
-            raise ValueError('Task "jpeg" takes quality, 1 to 100 or "auto", and no sigma.')
-        if not is_auto(quality):
-            return _given(None, quality), ""
-        traced = lowest_jpeg_quality(_array(image, "quality"))
-        if traced is None:
-            raise ValueError("The image shows no trace of JPEG compression; give its quality, 1 to 100.")
-        return Levels(quality=traced), "estimated"
-
     def file_levels(
         self, path: Path, image: Image, sigma: Sigma | Auto | None, quality: float | Auto | None
     ) -> tuple[Levels, str]:
@@ -322,41 +307,7 @@ class Restorer:
         Raises:
             ValueError: as for :meth:`restore` (ImageError is one).
         """
-        if self.task == "photo":
-            given = _given(sigma, quality)
-            return given, self._seen(image, given)
-        if self.task == "denoise" or sigma is not None or not (quality is None or is_auto(quality)):
-            return self._array_levels(image.pixels, sigma, quality)
-        own, traced = image.jpeg_quality, lowest_jpeg_quality(image.pixels)
-        if traced is not None and (own is None or traced < own - _TRACE_TOLERANCE):
-            found = "estimated" if own is None else f"estimated, of an earlier compression than the file's {own}"
-            return Levels(quality=traced), found
-        if own is None:
-            raise ImageError(f"{path} shows no trace of JPEG compression: give --quality, 1 to 100, for it.")
-        return Levels(quality=own), "read from the file"
-
-    def _seen(self, image: Image, given: Levels) -> str:
-        """What the model estimates of an image's levels, in words; seen in its middle, not all of a large one."""
-        canvas = canvas_of(image.pixels)
-        rows, columns = (_middle(side) for side in (canvas.height, canvas.width))
-        model = self._chosen_model(canvas.has_equal_channels, self._chosen_device(None))
-        x = canvas.read(rows, columns).to(next(model.parameters()).device)
-        seen = model.estimate(x.expand(-1, model.channels, -1, -1))
-        noise = "" if given.sigma is not None else f"noise {seen.sigma:.1f}"
-        jpeg = "" if given.quality is not None else f"JPEG quality {seen.quality:.0f}"
-        return ", ".join(part for part in (noise, jpeg) if part) + " estimated" if noise or jpeg else ""
-
-    def _estimated_sigma(self, pixels: npt.NDArray[Any]) -> tuple[Levels, str]:
-        """White noise, the root mean square of the channels, or stronger grain; within the range of the training."""
-        noise = estimate_noise(pixels)
-        channels, estimate = noise.channels, round(noise.level, 1)
-        model = self._chosen_model(len(channels) == 1, self._chosen_device(None))
-        level = min(max(estimate, model.level_min), model.level_max)
-        bounded = "" if level == estimate else f" at {estimate:g}, beyond the training"
-        if noise.is_grain:
-            return Levels(sigma=level), f"estimated{bounded}, of grain; as white noise {mean_sigma(channels):.1f}"
-        parts = "" if len(channels) == 1 else f", by channel {', '.join(f'{part:.1f}' for part in channels)}"
-        return Levels(sigma=level), f"estimated{bounded}{parts}"
+        return self._finder.of_file(path, image, sigma, quality)
 
 
 def restore(
@@ -378,33 +329,18 @@ def restore(
     return restorer.restore(image, sigma=sigma, quality=quality)
 
 
-def _array(image: npt.NDArray[Any] | Tensor, name: str) -> npt.NDArray[Any]:
-    if isinstance(image, Tensor):
-        raise ValueError(f'{name}="auto" is for arrays; give the {name} of a tensor.')
-    return plain_array(image)
-
-
-def _given(sigma: object, quality: object) -> Levels:
-    """The levels that are numbers; "auto" and None are not known."""
-    return Levels(
-        sigma=None if sigma is None or is_auto(sigma) else _one_sigma(given_numbers("sigma", sigma)),
-        quality=None if quality is None or is_auto(quality) else _one_quality(given_numbers("quality", quality)),
-    )
-
-
-def _one_sigma(parts: tuple[float, ...]) -> float:
-    return parts[0] if len(parts) == 1 else mean_sigma(parts)
-
-
-def _one_quality(numbers: tuple[float, ...]) -> float:
-    if len(numbers) != 1:
-        raise ValueError(f"quality is one number, not {len(numbers)}.")
-    return numbers[0]
-
-
-def _middle(side: int) -> slice:
-    start = max(0, side - DEFAULT_TILE) // 2
-    return slice(start, start + min(side, DEFAULT_TILE))
+def _with_white(path: Path, image: Image, white: int | None) -> Image:
+    """The image with the white that is asked for, or with a note on the one that was found."""
+    if image.pixels.dtype != np.uint16:
+        return image
+    if white is None and image.white is None:
+        return image
+    if white is None:
+        words = f"white taken as {image.white}: give --white-level 65535 if the picture is dark"
+        return replace(image, note=", ".join(filter(None, (image.note, words))))
+    if int(image.pixels.max()) > white:
+        raise ImageError(f"{path} has values up to {image.pixels.max()}: give a --white-level of that or more.")
+    return replace(image, white=white)
 
 
 def _check_channels(model: RestorationNetwork, canvas: Canvas) -> None:

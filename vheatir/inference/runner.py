@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from vheatir.inference.arrays import Canvas
+from vheatir.inference.clipping import with_clipped_mean
 from vheatir.inference.compute import Precision, autocast
 from vheatir.inference.memory import SMALLEST_TILE, is_out_of_memory
 from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.tiling import GRID, restore_in_bands, restore_in_tiles
 from vheatir.levels.levels import Levels
+from vheatir.system.threads import one_thread_after_fork
 from vheatir.weights.file import Degradation
 
 __all__ = ["RestorationError", "TileRunner", "tile_overlap"]
@@ -51,6 +53,8 @@ class TileRunner:
         tile: largest side of a tile. Out-of-memory errors halve it, for this tile and those that follow, down to
             64 pixels; at that size the error is the caller's.
         ensemble: mean over the eight flips and quarter turns.
+        is_clipped: the images' noise was cut off at black and white, as whole numbers do: its mean is given back,
+            see :mod:`vheatir.inference.clipping`.
     """
 
     def __init__(
@@ -62,7 +66,9 @@ class TileRunner:
         precision: Precision,
         tile: int,
         ensemble: bool,
+        is_clipped: bool,
     ) -> None:
+        one_thread_after_fork()
         self.tile = tile
         self.passes = 0
         self._model = model
@@ -71,6 +77,7 @@ class TileRunner:
         self._precision = precision
         self._device = next(model.parameters()).device
         self._transforms = range(8) if ensemble else range(1)
+        self._lost_sigma = (levels.sigma or 0.0) / 255 if is_clipped and model.header.degradation == "denoise" else 0.0
 
     def restore(self, canvas: Canvas) -> None:
         """Restore an image, piece by piece; a gray one by as many equal channels as the model takes, to one."""
@@ -137,7 +144,7 @@ class TileRunner:
             restored = self._ensemble(moved, "fp32")
         if not _is_finite(restored):
             raise RestorationError(f"Model {self._model.task} gave values that are not finite; check its weights.")
-        return restored.to(x.device)
+        return with_clipped_mean(restored, moved, self._lost_sigma).to(x.device)
 
     def _ensemble(self, x: Tensor, precision: Precision) -> Tensor:
         total = torch.zeros_like(x)

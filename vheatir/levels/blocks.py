@@ -11,12 +11,18 @@ import torch
 
 from vheatir.nn.heat import dct_basis
 
-__all__ = ["block_dct", "full_scale", "overlapping_blocks", "unclipped"]
+__all__ = ["block_dct", "full_scale", "overlapping_blocks", "unclipped", "unsilenced"]
 
 Floating = TypeVar("Floating", np.float32, np.float64)
 
 #: share of a block's pixels that may be black or white at full scale
 _CLIPPED_SHARE = 0.05
+#: a block holds no noise if so many of its rows, or columns, have one value each
+_CONSTANT_LINES = 2
+#: or if it has no more than four values, and they are as far apart as this
+_FAR_APART = 8 / 255
+#: or if so many of its values lie in the first and the last eighth of their range
+_SHARE_AT_ENDS = 0.75
 
 
 def overlapping_blocks(image: npt.NDArray[Any], side: int, *, most: int) -> npt.NDArray[np.float32]:
@@ -51,6 +57,39 @@ def unclipped(blocks: npt.NDArray[np.float32], *, least: int) -> npt.NDArray[np.
     pixels = clipped if clipped.ndim == 3 else np.logical_or.reduce(clipped, axis=1)
     kept = blocks[pixels.mean(axis=(1, 2)) <= _CLIPPED_SHARE]
     return kept if len(kept) >= least else blocks
+
+
+def unsilenced(blocks: npt.NDArray[np.float32], *, least: int) -> npt.NDArray[np.float32]:
+    """Leave out blocks that cannot hold noise: of bars, borders, captions and drawings, of dithered and 1-bit pictures.
+
+    They have, in one channel, two constant rows or columns, or few values that are far apart.
+
+    Args:
+        blocks: shape (blocks, side, side) or (blocks, C, side, side).
+        least: none are returned if fewer would remain.
+    """
+    if len(blocks) == 0:
+        return blocks
+    planes = blocks.reshape(-1, *blocks.shape[-2:])
+    rows = (planes == planes[..., :1]).all(axis=2).sum(axis=1)
+    columns = (planes == planes[:, :1]).all(axis=1).sum(axis=1)
+    silent = (rows >= _CONSTANT_LINES) | (columns >= _CONSTANT_LINES) | _has_few_values(planes)
+    is_silent = silent.reshape(len(blocks), -1).any(axis=1)
+    kept: npt.NDArray[np.float32] = blocks[~is_silent]
+    return kept if len(kept) >= least or not is_silent.any() else kept[:0]
+
+
+def _has_few_values(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    pixels = blocks.reshape(len(blocks), -1)
+    low, high = pixels.min(axis=1, keepdims=True), pixels.max(axis=1, keepdims=True)
+    second = np.where(pixels > low, pixels, np.inf).min(axis=1, keepdims=True)
+    last_but_one = np.where(pixels < high, pixels, -np.inf).max(axis=1, keepdims=True)
+    is_one_of_four = (pixels <= second) | (pixels >= last_but_one)
+    few: npt.NDArray[np.bool_] = is_one_of_four.all(axis=1) & ((high - low)[:, 0] >= _FAR_APART)
+    # two values that JPEG or scanning has spread: noise has few values at the ends of its range
+    ends = (pixels < low + (high - low) / 8) | (pixels > high - (high - low) / 8)
+    at_ends: npt.NDArray[np.bool_] = (ends.mean(axis=1) >= _SHARE_AT_ENDS) & ((high - low)[:, 0] >= 4 * _FAR_APART)
+    return few | at_ends
 
 
 def full_scale(image: npt.NDArray[Any]) -> float:

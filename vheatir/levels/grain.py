@@ -24,15 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from vheatir.levels import noise
-from vheatir.levels.blocks import block_dct, overlapping_blocks, unclipped
+from vheatir.levels.blocks import block_dct, overlapping_blocks, unclipped, unsilenced
 from vheatir.levels.levels import mean_sigma
 
 __all__ = ["NoiseEstimate", "estimate_noise"]
 
 _BLOCK: Final = 16
-#: distance from (0, 0) of the coefficients measured, 5/16 to 1/2 of the highest frequency, and of lower ones
+#: distance from (0, 0) of the coefficients measured, 5/16 to 1/2 of the highest frequency, and of lower and higher ones
 _MIDDLE: Final = (5.0, 8.0)
 _LOW: Final = (2.5, 4.5)
+_HIGH: Final = (9.0, 13.0)
 _MOST_BLOCKS: Final = 8_000
 _FEWEST_BLOCKS: Final = 100
 _CALMEST: Final = 0.01
@@ -41,6 +42,9 @@ _CALM: Final = 0.05
 _UNEVENNESS_POWER: Final = 3
 _STEEPNESS_POWER: Final = 4
 _STEEPEST_GRAIN: Final = 1.5
+#: dithering has more energy at high than at middle frequencies; halftones and drawings have it in few coefficients
+_BLUEST_GRAIN: Final = 2.5
+_LARGEST_SPREAD: Final = 10.0
 #: grain is so much more than the white noise of its plane: a factor, and 8-bit units
 _LEAST_FACTOR: Final = 1.5
 _LEAST_STEP: Final = 2.5
@@ -88,7 +92,7 @@ def estimate_noise(image: npt.NDArray[Any]) -> NoiseEstimate:
 def _planes(image: npt.NDArray[Any], side: int, *, most: int, least: int) -> npt.NDArray[np.float32]:
     """Blocks of luma and of two differences of colours, (3, N, side, side), or of a gray image, (1, N, side, side)."""
     planes = image[..., None] if image.ndim == 2 else image
-    blocks = unclipped(overlapping_blocks(planes, side, most=most), least=least)
+    blocks = unsilenced(unclipped(overlapping_blocks(planes, side, most=most), least=least), least=least)
     if (blocks == blocks[:, :1]).all():
         return blocks[:, :1].swapaxes(0, 1)
     opponent: npt.NDArray[np.float32] = np.tensordot(_OPPONENT, blocks, axes=(1, 1))
@@ -97,8 +101,8 @@ def _planes(image: npt.NDArray[Any], side: int, *, most: int, least: int) -> npt
 
 def _plane_level(small: npt.NDArray[np.float32], large: npt.NDArray[np.float32]) -> float:
     """The level of a plane: of its white noise, or of its grain where there is more of it."""
-    white, grain = noise.white_sigma(small), _grain_sigma(large)
-    return grain if grain > _LEAST_FACTOR * white + _LEAST_STEP else white
+    (white, is_noise), grain = noise.measured_sigma(small), _grain_sigma(large)
+    return grain if grain > _LEAST_FACTOR * white + _LEAST_STEP else white if is_noise else 0.0
 
 
 def _grain_sigma(blocks: npt.NDArray[np.float32]) -> float:
@@ -106,11 +110,19 @@ def _grain_sigma(blocks: npt.NDArray[np.float32]) -> float:
     energy = np.square(block_dct(blocks))
     middle, low = (_ring_energy(energy, ring) for ring in (_MIDDLE, _LOW))
     calmest, calm = _deviation(middle, _CALMEST), _deviation(middle, _CALM)
-    if calmest == 0:
+    if calmest == 0 or not _is_even(energy[middle.of_blocks <= np.quantile(middle.of_blocks, _CALM)]):
         return 0.0
     steepness = _deviation(low, _CALMEST) / calmest
     trust = min(1.0, calmest / calm) ** _UNEVENNESS_POWER * min(1.0, _STEEPEST_GRAIN / steepness) ** _STEEPNESS_POWER
     return 255.0 * calmest * trust
+
+
+def _is_even(energy: npt.NDArray[np.float32]) -> bool:
+    """Tell whether the mean energy of blocks is spread over the coefficients as that of grain, not of a halftone."""
+    mean = energy.mean(axis=0)
+    middle, high = (mean[_ring(ring)] for ring in (_MIDDLE, _HIGH))
+    is_blue = high.mean() > _BLUEST_GRAIN * middle.mean()
+    return not is_blue and bool(middle.max() <= _LARGEST_SPREAD * (1 + 4 / math.sqrt(len(energy))) * middle.min())
 
 
 @dataclass(frozen=True)
@@ -122,9 +134,14 @@ class _RingEnergy:
 
 
 def _ring_energy(energy: npt.NDArray[np.float32], ring: tuple[float, float]) -> _RingEnergy:
-    distance = np.hypot.outer(np.arange(_BLOCK), np.arange(_BLOCK))
-    chosen = (distance >= ring[0]) & (distance < ring[1])
+    chosen = _ring(ring)
     return _RingEnergy(energy[:, chosen].mean(axis=1), int(chosen.sum()))
+
+
+def _ring(ring: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    distance = np.hypot.outer(np.arange(_BLOCK), np.arange(_BLOCK))
+    chosen: npt.NDArray[np.bool_] = (distance >= ring[0]) & (distance < ring[1])
+    return chosen
 
 
 def _deviation(ring: _RingEnergy, share: float) -> float:

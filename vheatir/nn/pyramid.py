@@ -20,12 +20,10 @@ from torch import Tensor, nn
 from vheatir.nn.mixers import MixerName
 from vheatir.nn.vheatir import ResidualGroup, VHeatIRConfig, crop_to, pad_to_multiple
 
-__all__ = ["LEVELS", "UNKNOWN", "LevelEstimator", "VHeatPyramid", "VHeatPyramidConfig", "correction_weight"]
+__all__ = ["LEVELS", "LevelEstimator", "VHeatPyramid", "VHeatPyramidConfig", "correction_weight"]
 
 #: what a network is told or estimates, in this order: noise σ/255, and JPEG (100 - quality)/100
 LEVELS: Final = ("noise", "jpeg")
-#: a level that is not known
-UNKNOWN: Final = -1.0
 
 #: side of the pixel blocks that are folded into channels on entry
 _FOLD: Final = 2

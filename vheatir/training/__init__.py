@@ -1,1 +1,1 @@
-"""Training: the model that BasicSR drives, its schedule and its checkpoints."""
+"""Training: the loop, what it trains, and the files it writes."""

@@ -1,4 +1,4 @@
-"""Tensors from a checkpoint file: BasicSR's ``.pth`` or safetensors."""
+"""Tensors from a checkpoint file: ``.pth``, laid out as BasicSR has it, or safetensors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def read_tensors(path: Path, key: str) -> dict[str, Tensor]:
     """Read a network's tensors onto the CPU.
 
     Args:
-        path: a safetensors file, or a BasicSR checkpoint, a dict of state dicts.
-        key: which state dict of a BasicSR checkpoint, ``"params"`` or ``"params_ema"``; ``"params"`` if it is missing.
+        path: a safetensors file, or a checkpoint, a dict of state dicts.
+        key: which state dict of a checkpoint, ``"params"`` or ``"params_ema"``; ``"params"`` if it is missing.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -29,11 +29,11 @@ def read_tensors(path: Path, key: str) -> dict[str, Tensor]:
     for candidate in (key, "params"):
         if candidate in checkpoint:
             return {name.removeprefix("module."): tensor for name, tensor in checkpoint[candidate].items()}
-    raise ValueError(f"{path} holds neither {key} nor params: it is no checkpoint of BasicSR.")
+    raise ValueError(f"{path} holds neither {key} nor params: it is no checkpoint of a training.")
 
 
 def read_checkpoint(path: Path) -> dict[str, dict[str, Tensor]]:
-    """Read every state dict of a BasicSR checkpoint onto the CPU; a safetensors file holds one, ``"params"``.
+    """Read every state dict of a checkpoint onto the CPU; a safetensors file holds one, ``"params"``.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -46,7 +46,7 @@ def read_checkpoint(path: Path) -> dict[str, dict[str, Tensor]]:
             return {"params": {name: tensor.float() for name, tensor in load_file(path).items()}}
         checkpoint: dict[str, dict[str, Tensor]] = torch.load(path, map_location="cpu", weights_only=True)
     except (EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged, or neither a safetensors file nor a checkpoint of BasicSR.") from error
+        raise ValueError(f"{path} is damaged, or neither a safetensors file nor a checkpoint.") from error
     return checkpoint
 
 

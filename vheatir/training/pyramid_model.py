@@ -7,13 +7,11 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from vheatir.training.basicsr import MODEL_REGISTRY
 from vheatir.training.restoration_model import RestorationModel
 
 __all__ = ["PyramidModel"]
 
 
-@MODEL_REGISTRY.register()
 class PyramidModel(RestorationModel):
     """Trains a :class:`vheatir.nn.VHeatPyramid` on a mixture of degradations.
 

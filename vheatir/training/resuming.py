@@ -13,6 +13,8 @@ from vheatir.training.options import OptionError
 
 __all__ = ["Found", "changes_kept", "newest_state", "read_state"]
 
+logger = logging.getLogger(__name__)
+
 _KEYS: Final = frozenset({"epoch", "iter", "optimizers", "schedulers", "random_state"})
 #: of an optimizer's group: what a schedule changes at every step, and the parameters
 _NOT_OPTIONS: Final = frozenset({"params", "lr"})
@@ -75,31 +77,31 @@ def read_state(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def changes_kept(model: Any, schedule: Mapping[str, Any]) -> Iterator[None]:
-    """Keep the options of a model's optimizers and schedules while a state of earlier ones is loaded; log changes.
+    """Keep the options of a model's optimizer and schedule while a state of earlier ones is loaded; log changes.
 
     A state holds the options that it was saved with, which would replace, without a word, what has been changed since.
 
     Args:
-        model: BasicSR's, whose optimizers and schedules are as the options now ask for.
+        model: whose optimizer and schedule are as the options now ask for.
         schedule: options of the schedule.
     """
-    groups = [group for optimizer in model.optimizers for group in optimizer.param_groups]
-    wanted = [{key: value for key, value in group.items() if key not in _NOT_OPTIONS} for group in groups]
-    schedules = [
-        {key: getattr(scheduler, key) for key in schedule if hasattr(scheduler, key)} for scheduler in model.schedulers
+    wanted = [
+        {key: value for key, value in group.items() if key not in _NOT_OPTIONS}
+        for group in model.optimizer_g.param_groups
     ]
+    scheduler = model.scheduler
+    kept = {key: getattr(scheduler, key) for key in schedule if hasattr(scheduler, key)}
     yield
-    loaded = [group for optimizer in model.optimizers for group in optimizer.param_groups]
-    changes = {change for group, options in zip(loaded, wanted, strict=True) for change in _apply(group, options)}
-    for scheduler, options in zip(model.schedulers, schedules, strict=True):
-        if hasattr(scheduler, "base_lrs"):
-            scheduler.base_lrs = [group["initial_lr"] for group in scheduler.optimizer.param_groups]
-        for key, value in options.items():
-            if getattr(scheduler, key) != value:
-                changes.add(f"{key} is {value}, no longer {getattr(scheduler, key)}")
-                setattr(scheduler, key, value)
+    groups = model.optimizer_g.param_groups
+    changes = {change for group, options in zip(groups, wanted, strict=True) for change in _apply(group, options)}
+    if hasattr(scheduler, "base_lrs"):
+        scheduler.base_lrs = [group["initial_lr"] for group in groups]
+    for key, value in kept.items():
+        if getattr(scheduler, key) != value:
+            changes.add(f"{key} is {value}, no longer {getattr(scheduler, key)}")
+            setattr(scheduler, key, value)
     for change in sorted(changes):
-        logging.getLogger("basicsr").info(f"Changed since the training state was saved: {change}.")
+        logger.info(f"Changed since the training state was saved: {change}.")
 
 
 def _apply(group: dict[str, Any], options: Mapping[str, Any]) -> Iterator[str]:

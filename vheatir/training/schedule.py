@@ -1,17 +1,21 @@
-"""Learning rate: linear warm-up, then a half cosine to a floor, over iterations or over time."""
+"""Learning rates: a warm-up and a half cosine, over iterations or over time; steps; cosines one after the other."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import Any, Literal, get_args
 
 import torch.distributed as dist
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
-__all__ = ["ClockName", "WarmupCosine", "warmup_cosine_factor"]
+__all__ = ["ClockName", "CosineAnnealingRestartLR", "MultiStepRestartLR", "WarmupCosine", "warmup_cosine_factor"]
 
 ClockName = Literal["wall", "processor"]
 
@@ -33,7 +37,7 @@ def warmup_cosine_factor(iteration: int, progress: float, *, warmup_iter: int, f
 
 
 class WarmupCosine:
-    """Sets an optimizer's learning rates by :func:`warmup_cosine_factor`; a BasicSR scheduler.
+    """Sets an optimizer's learning rates by :func:`warmup_cosine_factor`.
 
     Args:
         optimizer: its learning rates at this moment are the base rates.
@@ -126,6 +130,80 @@ class WarmupCosine:
         factor = warmup_cosine_factor(self._iteration, self.progress, warmup_iter=self._warmup_iter, floor=self._floor)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
+
+
+class MultiStepRestartLR(LRScheduler):
+    """Steps: the base rate times the latest restart's weight, times `gamma` for each milestone since.
+
+    Args:
+        optimizer: its learning rates at this moment are the base rates.
+        milestones: steps of training at which the rate falls.
+        gamma: factor by which it falls.
+        restarts: steps at which the rate starts anew.
+        restart_weights: factor of the rate at each restart.
+
+    Raises:
+        ValueError: if there is not one weight for each restart.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        milestones: Sequence[int],
+        gamma: float = 0.1,
+        restarts: Sequence[int] = (0,),
+        restart_weights: Sequence[float] = (1.0,),
+    ) -> None:
+        if len(restarts) != len(restart_weights):
+            raise ValueError(f"restart_weights has one number for each of the {len(restarts)} restarts.")
+        self.milestones = Counter(milestones)
+        self.gamma = gamma
+        self.restarts = restarts
+        self.restart_weights = restart_weights
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[Any]:
+        step = self.last_epoch
+        begun = [pair for pair in zip(self.restarts, self.restart_weights, strict=True) if pair[0] <= step]
+        restart, weight = max(begun, default=(-1, 1.0))
+        falls = sum(count for milestone, count in self.milestones.items() if restart < milestone <= step)
+        return [rate * weight * self.gamma**falls for rate in self.base_lrs]
+
+
+class CosineAnnealingRestartLR(LRScheduler):
+    """Half cosines, one after the other.
+
+    Args:
+        optimizer: its learning rates at this moment are the base rates.
+        periods: steps of each cosine.
+        restart_weights: factor of the rate for each cosine.
+        eta_min: rate at the end of each cosine.
+
+    Raises:
+        ValueError: if there is not one weight for each period.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        periods: Sequence[int],
+        restart_weights: Sequence[float] = (1.0,),
+        eta_min: float = 0.0,
+    ) -> None:
+        if len(periods) != len(restart_weights):
+            raise ValueError(f"restart_weights has one number for each of the {len(periods)} periods.")
+        self.periods = periods
+        self.restart_weights = restart_weights
+        self.eta_min = eta_min
+        self.cumulative_period = list(accumulate(periods))
+        super().__init__(optimizer)
+
+    def get_lr(self) -> list[Any]:
+        index = min(bisect_left(self.cumulative_period, self.last_epoch), len(self.periods) - 1)
+        over = self.last_epoch - (self.cumulative_period[index] - self.periods[index])
+        cosine = (1 + math.cos(math.pi * min(1.0, over / self.periods[index]))) / 2
+        weight = self.restart_weights[index]
+        return [self.eta_min + weight * (rate - self.eta_min) * cosine for rate in self.base_lrs]
 
 
 def _of_first_process(seconds: float) -> float:

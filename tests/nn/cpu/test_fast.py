@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.export import Dim, export
 
 from vheatir.nn import CONFIGS, VHeatIR
+from vheatir.nn.condition import UNKNOWN
 from vheatir.nn.cpu import conduction, fast, fast_on_cpu, products
-from vheatir.nn.pyramid import UNKNOWN
 from vheatir.nn.vheatir import Block, ResidualGroup
 
 SIZES = [(1, 1), (1, 7), (17, 301), (64, 64)]

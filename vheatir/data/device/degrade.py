@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from vheatir.data.degradations import Degradation, GaussianNoise, JpegCompression, jpeg_level, noise_level
+from vheatir.data.degradations import Degradation, GaussianNoise, JpegCompression
 from vheatir.data.device.jpeg import compress_jpeg
+from vheatir.nn.condition import jpeg_condition, noise_condition
 
 __all__ = ["degrade"]
 
@@ -44,7 +45,7 @@ def _add_noise(noise: GaussianNoise, clean: Tensor, generator: torch.Generator) 
         sigma = torch.tensor(noise.choices, device=device)[choice]
     else:
         sigma = noise.low + (noise.high - noise.low) * torch.rand(count, generator=generator, device=device)
-    level, target = noise_level(sigma), clean / 255
+    level, target = noise_condition(sigma), clean / 255
     normal = torch.randn(clean.shape, generator=generator, device=device)
     return target + level[:, None, None, None] * normal, target, level
 
@@ -73,7 +74,7 @@ class _Jpeg:
         degraded, quality = self._compress(degraded)
         if options.grid_phase:
             degraded, clean = self._shift_grid(degraded, clean)
-        return degraded / 255, clean / 255, jpeg_level(quality)
+        return degraded / 255, clean / 255, jpeg_condition(quality)
 
     def _choose(self, probability: float, one: Tensor, other: Tensor) -> Tensor:
         """``one`` with this probability, sample by sample."""

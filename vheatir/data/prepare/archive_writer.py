@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vheatir.data.sources import FolderSource
-from vheatir.inference.paths import JPEG_SUFFIXES
+from vheatir.imageio.formats import JPEG_SUFFIXES
 from vheatir.system.atomic import atomic_path
 
 __all__ = ["LOSSLESS", "Packed", "pack_images"]

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vheatir.data.prepare.overlap import BenchmarkIndex
 from vheatir.data.prepare.phash import hamming_distance, hash_orientations, perceptual_hash
 from vheatir.data.prepare.pixels import is_gray, to_luma
-from vheatir.imageio.images import ImageError, read_image
+from vheatir.imageio.images import ImageError
+from vheatir.imageio.read import read_image
 from vheatir.levels.jpeg_trace import estimate_jpeg_quality
 
 __all__ = ["MAX_DUPLICATE_DISTANCE", "Finding", "Problem", "check_images"]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from vheatir.data.prepare.checks import Finding
 from vheatir.data.prepare.pixels import to_eight_bits
-from vheatir.imageio.images import read_image
+from vheatir.imageio.read import read_image
 
 __all__ = ["lmdb_key", "write_lmdb"]
 

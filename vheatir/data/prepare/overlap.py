@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vheatir.data.prepare.features import FeatureIndex
 from vheatir.data.prepare.phash import hamming_distance, hash_orientations, perceptual_hash
 from vheatir.data.prepare.pixels import to_luma
-from vheatir.imageio.images import read_image
+from vheatir.imageio.read import read_image
 
 __all__ = ["MAX_DISTANCE", "BenchmarkIndex", "Overlap"]
 

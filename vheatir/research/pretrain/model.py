@@ -1,13 +1,13 @@
-"""``QBHeatModel``: the model that BasicSR drives in pretraining."""
+"""``QBHeatModel``: what trains a network in pretraining."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -17,19 +17,18 @@ from vheatir.nn.cpu import fast_on_cpu
 from vheatir.research.pretrain.network import CORNERS, QBHeat, quarter, to_top_left
 from vheatir.research.pretrain.report import heat_report, summary
 from vheatir.system.atomic import atomic_path
-from vheatir.training.basicsr import ARCH_REGISTRY, MODEL_REGISTRY, get_root_logger
 from vheatir.training.checkpoint import read_checkpoint
-from vheatir.training.restoration_model import RestorationModel
+from vheatir.training.metrics import save_png, to_image
+from vheatir.training.restoration_model import RestorationModel, on_cpu
 
 __all__ = ["QBHeatModel", "center_crop", "masked_psnr", "mean_of_visible", "pixel_weights"]
 
-ARCH_REGISTRY.register(QBHeat)
+logger = logging.getLogger(__name__)
 
 #: of a checkpoint's state dicts, which one holds the head that belongs to a backbone
 _HEAD_KEYS = {"params": "head", "params_ema": "head_ema"}
 
 
-@MODEL_REGISTRY.register()
 class QBHeatModel(RestorationModel):
     """Pretrains the network of the section ``network_g``: it sees a quarter of the image, and the rest is rebuilt.
 
@@ -40,24 +39,21 @@ class QBHeatModel(RestorationModel):
     * ``decoder_depth``: residual blocks between the extrapolated features and the pixels;
     * ``visible_weight``: weight in the loss of the pixels that the network sees; the others have weight 1.
 
-    Step n shows corner n mod 4. Checkpoints hold the backbone under BasicSR's keys, so that ``pretrain_network_g`` of
+    Step n shows corner n mod 4. Checkpoints hold the backbone under the usual keys, so that ``pretrain_network_g`` of
     a restoration reads them as they are, and the rest under ``head`` and ``head_ema``. Validation measures the PSNR of
     the three hidden quarters of a crop, averaged over the four corners. ``heat_equation.json`` in the experiment's
     folder holds A, B and S of the latest weights in numbers, renewed with every checkpoint.
     """
 
     def __init__(self, opt: dict[str, Any]) -> None:
-        backbone = network_arguments(opt["network_g"])
-        pretrain = opt["pretrain"]
-        self._visible_weight = float(pretrain["visible_weight"])
+        self._visible_weight = float(opt["pretrain"]["visible_weight"])
         self._corner = 0
-        network = {
-            "type": QBHeat.__name__,
-            "backbone": backbone,
-            "sources": pretrain["sources"],
-            "decoder_depth": pretrain["decoder_depth"],
-        }
-        super().__init__({**opt, "network_g": network})
+        super().__init__(opt)
+
+    def make_network(self) -> nn.Module:
+        """Backbone, extrapolation and decoder."""
+        pretrain, backbone = self.opt["pretrain"], network_arguments(self.opt["network_g"])
+        return QBHeat(backbone=backbone, sources=pretrain["sources"], decoder_depth=pretrain["decoder_depth"])
 
     def optimize_parameters(self, current_iter: int) -> None:
         self._corner = current_iter % len(CORNERS)  # follows the step, so that a resumed training goes on alike
@@ -70,11 +66,10 @@ class QBHeatModel(RestorationModel):
         loss: Tensor = self.cri_pix(rebuilt.float(), gt, weights)
         return loss
 
-    def nondist_validation(self, dataloader: Iterable[Any], current_iter: int, tb_logger: Any, save_img: bool) -> None:
+    def validate(self, loader: Any, current_iter: int, tb_logger: Any, save_img: bool) -> None:
         """Log the PSNR of hidden pixels, beside that of the visible quarter's mean, and what the matrices are."""
-        name = dataloader.dataset.opt["name"]  # type: ignore[attr-defined]
-        scores = []
-        for item in dataloader:
+        name, scores = loader.dataset.opt["name"], []
+        for item in loader:
             results = list(self._rebuild(item))
             scores += [
                 (masked_psnr(rebuilt, truth, corner), masked_psnr(mean_of_visible(truth, corner), truth, corner))
@@ -84,35 +79,31 @@ class QBHeatModel(RestorationModel):
                 self._save_picture(Path(item["lq_path"][0]).stem, current_iter, *results[0])
         psnr, of_mean = np.mean(scores, axis=0)
         self.metric_results = {"masked_psnr": float(psnr)}
-        logger = get_root_logger()
         logger.info(f"Validation {name}\n\t # masked_psnr: {psnr:.4f} (mean of the visible quarter: {of_mean:.4f})\n")
         logger.info(summary(self._report()))
         if tb_logger:
             tb_logger.add_scalar(f"metrics/{name}/masked_psnr", psnr, current_iter)
 
-    def save(self, epoch: int, current_iter: int) -> None:
-        """Write checkpoint, training state and report; the first process does."""
+    def checkpoint(self) -> dict[str, dict[str, Tensor]]:
+        """The backbone under the usual keys, and the rest under others."""
+        backbones = {key: on_cpu(network.backbone) for key, network in self.networks()}
+        return backbones | {_HEAD_KEYS[key]: on_cpu(network.head) for key, network in self.networks()}
+
+    def save_checkpoint(self, label: str) -> None:
+        """Write checkpoint and report; the first process does."""
+        super().save_checkpoint(label)
         if self.opt["rank"] == 0:
-            label = "latest" if current_iter == -1 else current_iter
-            checkpoint = {}
-            for key, network in self._networks():
-                checkpoint[key] = _on_cpu(network.backbone)
-                checkpoint[_HEAD_KEYS[key]] = _on_cpu(network.head)
-            with atomic_path(Path(self.opt["path"]["models"]) / f"net_g_{label}.pth") as temporary:
-                torch.save(checkpoint, temporary)
             with atomic_path(Path(self.opt["path"]["experiments_root"]) / "heat_equation.json") as temporary:
                 temporary.write_text(json.dumps(self._report(), indent=1))
-        self.save_training_state(epoch, current_iter)
 
-    def load_network(self, net: nn.Module, load_path: str, strict: bool = True, param_key: str = "params") -> None:
+    def load_network(self, network: Any, load_path: str, param_key: str) -> None:
         """Load a backbone, and the head too where the file holds one; otherwise all heads begin alike, at random."""
-        network = self.get_bare_model(net)
-        super().load_network(network.backbone, load_path, strict, param_key)
+        super().load_network(network.backbone, load_path, param_key)
         checkpoint = read_checkpoint(Path(load_path))
         head = checkpoint.get(_HEAD_KEYS[param_key], checkpoint.get("head"))
         if head is None:
-            get_root_logger().info(f"{load_path} holds no head: extrapolation and decoder start afresh.")
-            head = self.get_bare_model(self.net_g).head.state_dict()
+            logger.info(f"{load_path} holds no head: extrapolation and decoder start afresh.")
+            return
         try:
             network.head.load_state_dict(head)
         except RuntimeError as error:
@@ -121,7 +112,7 @@ class QBHeatModel(RestorationModel):
     @torch.inference_mode()
     def _rebuild(self, item: dict[str, Any]) -> Iterator[tuple[Tensor, Tensor]]:
         """For each corner the rebuilt crop and the true one, each (C, H, W) on the CPU."""
-        network = fast_on_cpu(self._networks()[-1][1])
+        network = fast_on_cpu(self.networks()[-1][1])
         multiple = 2 * network.backbone.config.downscale
         image, truth = (center_crop(item[key], self.opt["val"].get("crop"), multiple) for key in ("lq", "gt"))
         training = network.training
@@ -131,25 +122,14 @@ class QBHeatModel(RestorationModel):
             yield rebuilt[0].float().cpu(), truth[0]
         network.train(training)
 
-    def _networks(self) -> list[tuple[str, Any]]:
-        """Network and, where there is one, averaged network, under BasicSR's keys."""
-        networks = [("params", self.get_bare_model(self.net_g))]
-        if self.is_train and self.ema_decay > 0:
-            networks.append(("params_ema", self.net_g_ema))
-        return networks
-
     def _report(self) -> dict[str, Any]:
-        return heat_report(*self._networks()[-1][1].head.extrapolation.generators())
+        return heat_report(*self.networks()[-1][1].head.extrapolation.generators())
 
     def _save_picture(self, name: str, current_iter: int, rebuilt: Tensor, truth: Tensor) -> None:
         """What the network saw, what it made of it, and the truth, side by side."""
         seen = torch.where(_hidden(truth, 0), 0.5, truth)
-        panels = torch.cat((seen, rebuilt, truth), dim=-1).clamp(0, 1).mul(255).round().byte()
-        image = panels.permute(1, 2, 0).numpy()[..., ::-1]  # OpenCV writes BGR
-        folder = Path(self.opt["path"]["visualization"]) / name
-        folder.mkdir(parents=True, exist_ok=True)
-        with atomic_path(folder / f"{name}_{current_iter}.png") as temporary:
-            temporary.write_bytes(cv2.imencode(".png", np.ascontiguousarray(image))[1].tobytes())
+        panels = torch.cat((seen, rebuilt, truth), dim=-1)
+        save_png(Path(self.opt["path"]["visualization"]) / name / f"{name}_{current_iter}.png", to_image(panels[None]))
 
 
 def center_crop(image: Tensor, side: int | None, multiple: int) -> Tensor:
@@ -186,7 +166,3 @@ def _hidden(image: Tensor, corner: int) -> Tensor:
 def mean_of_visible(truth: Tensor, corner: int) -> Tensor:
     """The best flat guess from the visible quarter of (C, H, W): the measure of what a prediction is worth."""
     return quarter(truth, corner).mean(dim=(-2, -1), keepdim=True).expand_as(truth)
-
-
-def _on_cpu(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}

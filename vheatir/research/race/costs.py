@@ -18,15 +18,15 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
-from vheatir.evaluation.cost.process import peak_memory
-from vheatir.evaluation.cost.timing import Timing, time_interleaved
 from vheatir.evaluation.environment import Environment, describe_environment
 from vheatir.evaluation.record_file import RecordFormat
 from vheatir.nn import VHeatIR
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
 from vheatir.nn.cpu import fast_on_cpu
 from vheatir.research.race.curve import CompareError
 from vheatir.research.race.receptive import influence, receptive_sides
+from vheatir.speed.process import peak_memory
+from vheatir.speed.timing import Timing, time_interleaved
 
 __all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "costs_table", "measure_costs", "read_costs", "write_costs"]
 

@@ -14,13 +14,13 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from vheatir.data.degradations import noise_level
+from vheatir.nn.condition import noise_condition
 from vheatir.research.explain.receptive import pixel_gradients
 
 __all__ = ["influence", "receptive_sides"]
 
 _IMAGES: Final = 4
-_LEVEL: Final = noise_level(25)
+_LEVEL: Final = noise_condition(25)
 
 
 def influence(network: nn.Module, channels: int, size: int) -> Tensor:

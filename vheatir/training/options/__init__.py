@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vheatir.training.options.checks import check_comparison_options, check_options, check_pretraining_options
 from vheatir.training.options.errors import OptionError
-from vheatir.training.options.files import force_options, read_options, whole_option_file
+from vheatir.training.options.files import force_options, read_options, whole_text
 
 __all__ = [
     "OptionError",
@@ -13,5 +13,5 @@ __all__ = [
     "check_pretraining_options",
     "force_options",
     "read_options",
-    "whole_option_file",
+    "whole_text",
 ]

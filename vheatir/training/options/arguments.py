@@ -50,17 +50,21 @@ def arguments(
     return fields
 
 
-def section(kind: str, own: Mapping[str, Any], more: Fields | None = None) -> type[Struct]:
+def section(kind: str, own: Mapping[str, Any], more: Fields | None = None, meaning: type | None = None) -> type[Struct]:
     """A section whose key ``type`` is ``kind``.
 
     Args:
         kind: value of the key ``type``.
         own: types of keys that must be given.
         more: types and defaults of other keys, such as :func:`arguments` returns.
+        meaning: class whose docstring's first line says what the section means.
     """
     fields = [(name, hint, NODEFAULT) for name, hint in own.items()]
     fields += [(name, hint, default) for name, (hint, default) in (more or {}).items()]
-    return defstruct(kind, fields, tag_field="type", tag=kind, kw_only=True, forbid_unknown_fields=True)
+    namespace = {} if meaning is None else {"__doc__": (inspect.getdoc(meaning) or "").split("\n")[0]}
+    return defstruct(
+        kind, fields, namespace=namespace, tag_field="type", tag=kind, kw_only=True, forbid_unknown_fields=True
+    )
 
 
 def argument_texts(constructor: type) -> dict[str, str]:

@@ -7,13 +7,16 @@ what is not installed, and its help comes at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from vheatir.training.options.errors import OptionError
 
 __all__ = ["check_comparison_options", "check_options", "check_pretraining_options"]
 
 Options = Mapping[str, Any]
+
+#: types that a test file may name
+_SCORED: Final = ("VHeatIR", "VHeatPyramid", "DegradedImageDataset", "calculate_psnr", "calculate_ssim")
 
 
 def check_options(options: Options, *, is_train: bool) -> None:
@@ -33,7 +36,9 @@ def check_options(options: Options, *, is_train: bool) -> None:
     _check_datasets(options["datasets"])
     if is_train:
         _check_mixture(options)
-    elif options["path"].get("pretrain_network_g") is None:
+        return
+    _check_own(options)
+    if options["path"].get("pretrain_network_g") is None:
         raise OptionError("Missing key pretrain_network_g in the section path: it names the weights to score.")
 
 
@@ -67,9 +72,19 @@ def check_comparison_options(options: Options) -> None:
     check_structure(options, ComparisonFile)
 
 
+def _check_own(options: Options) -> None:
+    """Scores are those of the benchmark, which knows this project's classes."""
+    metrics = (options["val"].get("metrics") or {}).values()
+    for section in (options["network_g"], *options["datasets"].values(), *metrics):
+        if section["type"] not in _SCORED:
+            raise OptionError(f"{section['type']} is BasicSR's and cannot be scored: known are {', '.join(_SCORED)}.")
+
+
 def _check_datasets(datasets: Options) -> None:
+    """What goes together in the sections of datasets; BasicSR's check themselves."""
     for phase, dataset in datasets.items():
-        _check_dataset(f"datasets.{phase}", dataset, training=phase == "train")
+        if dataset["type"] == "DegradedImageDataset":
+            _check_dataset(f"datasets.{phase}", dataset, training=phase == "train")
 
 
 def _check_dataset(place: str, dataset: Options, *, training: bool) -> None:
@@ -94,10 +109,11 @@ def _check_levels(place: str, degradation: Options) -> None:
 
 def _check_mixture(options: Options) -> None:
     """A mixture of degradations, a network of two levels and the model that trains it go together."""
+    degradation = options["datasets"]["train"].get("degradation", {})
     together = {
         "model_type: PyramidModel": options["model_type"] == "PyramidModel",
         "network_g.type: VHeatPyramid": options["network_g"]["type"] == "VHeatPyramid",
-        "datasets.train.degradation.type: mixture": options["datasets"]["train"]["degradation"]["type"] == "mixture",
+        "datasets.train.degradation.type: mixture": degradation.get("type") == "mixture",
         "train.level_weight": "level_weight" in options["train"],
     }
     missing = [name for name, is_there in together.items() if not is_there]

@@ -8,15 +8,13 @@ below replaces it as a whole, since the keys of another type would not fit. List
 from __future__ import annotations
 
 import copy
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from vheatir.training.options.errors import OptionError, unknown_key
 
-__all__ = ["BASE", "force_options", "read_options", "whole_option_file"]
+__all__ = ["BASE", "force_options", "read_options", "whole_text"]
 
 #: the key that names the parts of a section
 BASE: Final = "_base_"
@@ -34,32 +32,23 @@ def read_options(path: Path) -> dict[str, Any]:
     return _read(path, ())
 
 
-@contextmanager
-def whole_option_file(path: Path) -> Iterator[Path]:
-    """An option file without ``_base_`` that says the same, for readers that know nothing of parts.
-
-    Yields:
-        ``path`` itself if it has no parts, otherwise a file of the same name that exists within the ``with`` block.
-    """
+def whole_text(path: Path) -> str:
+    """The text of an option file, or, if it has parts, of one without ``_base_`` that says the same."""
     import yaml
 
     whole = read_options(path)
     if whole == _load(path):
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / path.name
-        text = yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
-        file.write_text(f"# {path.name} and its parts in one.\n{text}", encoding="utf-8")
-        yield file
+        return path.read_text(encoding="utf-8")
+    text = yaml.safe_dump(whole, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+    return f"# {path.name} and its parts in one.\n{text}"
 
 
 def force_options(options: Mapping[str, Any], entries: Sequence[str]) -> dict[str, Any]:
-    """What BasicSR's ``--force_yml`` makes of an option file, so that it can be checked first.
+    """What ``--force_yml`` makes of an option file.
 
     Args:
         options: the file's content.
-        entries: ``section:key=value`` each.
+        entries: ``section:key=value`` each, the value as YAML has it; ``None`` is none, too.
 
     Returns:
         A changed copy.
@@ -143,14 +132,14 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _split_entry(entry: str) -> tuple[list[str], object]:
-    """The keys and the value of ``section:key=value``, the value as BasicSR will read it."""
-    from vheatir.training.basicsr import read_forced_value
+    """The keys and the value of ``section:key=value``."""
+    import yaml
 
     if entry.count("=") != 1:
         raise OptionError(f"--force_yml takes section:key=value with one =, not {entry}.")
     path, text = entry.split("=")
     try:
-        value = read_forced_value(text.strip())
-    except (SyntaxError, NameError, TypeError, ValueError) as error:
-        raise OptionError(f"--force_yml {entry}: the value cannot be read; put quotes around text in lists.") from error
-    return [key.strip() for key in path.split(":")], value
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise OptionError(f"--force_yml {entry}: the value is no YAML, which option files are written in.") from error
+    return [key.strip() for key in path.split(":")], None if value == "None" else value

@@ -175,7 +175,8 @@ class ComparedTrain(Section):
         Share, Meta(description="decay of the averaged weights, which are validated and exported; 0 for none.")
     ] = 0.0
     warmup_iter: Annotated[
-        int, Meta(description="BasicSR's own warm-up, in steps, for its own schedules; -1 for none.")
+        int,
+        Meta(description="steps in which the rate rises, for schedules without a warm-up of their own; -1 for none."),
     ] = -1
     precision: Annotated[
         Literal["fp32", "bf16", "auto"],

@@ -11,9 +11,10 @@ from msgspec import UNSET, Meta, Struct
 
 from vheatir.data.degradations import JpegCompression
 from vheatir.nn import VHeatIRConfig, VHeatPyramidConfig
+from vheatir.training.losses import CharbonnierLoss, L1Loss, MSELoss, PSNRLoss
 from vheatir.training.muon import Muon
 from vheatir.training.options.arguments import arguments, section
-from vheatir.training.schedule import WarmupCosine
+from vheatir.training.schedule import CosineAnnealingRestartLR, MultiStepRestartLR, WarmupCosine
 
 __all__ = [
     "Channels",
@@ -160,64 +161,45 @@ WarmupCosineOptions = section(
 )
 
 
-class MultiStepLR(Section, tag_field="type", tag="MultiStepLR"):
-    """BasicSR's schedule of steps."""
-
-    milestones: Annotated[list[Whole], Meta(description="steps of training at which the rate falls.")]
-    gamma: Annotated[NotNegative, Meta(description="factor by which it falls.")] = 0.1
-    restarts: Annotated[tuple[Whole, ...], Meta(description="steps at which the rate starts anew.")] = (0,)
-    restart_weights: Annotated[tuple[NotNegative, ...], Meta(description="factor of the rate at each restart.")] = (
-        1.0,
-    )
-
-
-class MultiStepRestartLR(MultiStepLR, tag_field="type", tag="MultiStepRestartLR"):
-    """The same schedule by its other name."""
-
-
-class CosineAnnealingRestartLR(Section, tag_field="type", tag="CosineAnnealingRestartLR"):
-    """BasicSR's half cosines, one after the other."""
-
-    periods: Annotated[list[Count], Meta(min_length=1, description="steps of each cosine.")]
-    restart_weights: Annotated[tuple[NotNegative, ...], Meta(description="factor of the rate for each cosine.")] = (
-        1.0,
-    )
-    eta_min: Annotated[NotNegative, Meta(description="rate at the end of each cosine.")] = 0.0
-
-
-_Weight = Annotated[float, Meta(description="factor of the loss.")]
-_Reduction = Annotated[Literal["mean", "sum"], Meta(description="over all values of a batch.")]
-
-
-class L1Loss(Section, tag_field="type", tag="L1Loss"):
-    """Mean absolute error."""
-
-    loss_weight: _Weight = 1.0
-    reduction: _Reduction = "mean"
-
-
-class MSELoss(L1Loss, tag_field="type", tag="MSELoss"):
-    """Mean squared error."""
-
-
-class CharbonnierLoss(L1Loss, tag_field="type", tag="CharbonnierLoss"):
-    """A smooth absolute error: sqrt(error² + eps)."""
-
-    eps: Annotated[Positive, Meta(description="what makes it smooth.")] = 1e-12
-
-
-class PSNRLoss(Section, tag_field="type", tag="PSNRLoss"):
-    """Minus the PSNR of each image, in dB."""
-
-    loss_weight: _Weight = 1.0
-    eps: Annotated[Positive, Meta(description="added to the mean squared error of values in [0, 1].")] = 1e-5
+_STEPS = arguments(
+    MultiStepRestartLR,
+    leave_out=("optimizer",),
+    ranges={
+        "milestones": list[Whole],
+        "gamma": NotNegative,
+        "restarts": list[Whole],
+        "restart_weights": list[NotNegative],
+    },
+)
+MultiStepLR = section("MultiStepLR", {}, _STEPS, MultiStepRestartLR)
+MultiStepRestartLROptions = section("MultiStepRestartLR", {}, _STEPS, MultiStepRestartLR)
+CosineAnnealingRestartLROptions = section(
+    "CosineAnnealingRestartLR",
+    {},
+    arguments(
+        CosineAnnealingRestartLR,
+        leave_out=("optimizer",),
+        ranges={
+            "periods": Annotated[list[Count], Meta(min_length=1)],
+            "restart_weights": list[NotNegative],
+            "eta_min": NotNegative,
+        },
+    ),
+    CosineAnnealingRestartLR,
+)
+L1LossOptions = section("L1Loss", {}, arguments(L1Loss), L1Loss)
+MSELossOptions = section("MSELoss", {}, arguments(MSELoss), MSELoss)
+CharbonnierLossOptions = section(
+    "CharbonnierLoss", {}, arguments(CharbonnierLoss, ranges={"eps": Positive}), CharbonnierLoss
+)
+PSNRLossOptions = section("PSNRLoss", {}, arguments(PSNRLoss, ranges={"eps": Positive}), PSNRLoss)
 
 
 class CalculatePsnr(Section, tag_field="type", tag="calculate_psnr"):
     """PSNR in dB, in 8 bits."""
 
     crop_border: Annotated[Whole, Meta(description="pixels at each side that do not count.")]
-    input_order: Annotated[Literal["HWC", "CHW"], Meta(description="order of the axes.")] = "HWC"
+    input_order: Annotated[Literal["HWC"], Meta(description="order of the axes, which BasicSR's files name.")] = "HWC"
     test_y_channel: Annotated[bool, Meta(description="measure the luma of a colour image.")] = False
     better: Annotated[Literal["higher", "lower"], Meta(description="which value is the better one.")] = "higher"
 
@@ -234,6 +216,7 @@ if TYPE_CHECKING:  # types that are made while the program runs
     TestDegradation = Struct
     Optimizer = Struct
     Schedule = Struct
+    Loss = Struct
 else:
     Network = VHeatIROptions | VHeatPyramidOptions
     Part = NoisePart | JpegPart | NoiseJpegPart | CameraPart | GrainPart | CleanPart
@@ -241,6 +224,6 @@ else:
     EvaluationDegradation = OneNoise | OneJpeg | OneCamera
     TestDegradation = OneNoise | OneJpeg
     Optimizer = MuonOptions | AdamW | Adam
-    Schedule = WarmupCosineOptions | MultiStepLR | MultiStepRestartLR | CosineAnnealingRestartLR
-Loss = CharbonnierLoss | PSNRLoss | L1Loss | MSELoss
+    Schedule = WarmupCosineOptions | MultiStepLR | MultiStepRestartLROptions | CosineAnnealingRestartLROptions
+    Loss = CharbonnierLossOptions | PSNRLossOptions | L1LossOptions | MSELossOptions
 Metric = CalculatePsnr | CalculateSsim

@@ -6,15 +6,26 @@ the nearest known key.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct, ValidationError, convert, inspect, structs
 
+from vheatir.training import basicsr
 from vheatir.training.options.errors import OptionError, hint, listed, section_name, unknown_key
 from vheatir.training.options.schema import Phases
 from vheatir.training.options.words import members, shown, words
 
 __all__ = ["check_structure"]
+
+#: sections whose type may be a class of BasicSR's, by their places
+_OPEN: Final[Mapping[str, basicsr.Kind]] = {
+    "network_g": "network",
+    r"datasets\.\w+": "dataset",
+    r"train\.pixel_opt": "loss",
+    r"val\.metrics\..+": "metric",
+}
 
 
 def check_structure(content: Mapping[str, object], file: type[Struct]) -> None:
@@ -41,8 +52,8 @@ def _check_value(place: str, value: object, kind: inspect.Type, hint: object) ->
         return None
     if sections:
         content = _as_mapping(place, value)
-        _check_section(place, content, _of_type(place, content, sections))
-        return None
+        section = _of_type(place, content, sections)
+        return None if section is None else _check_section(place, content, section)
     for choice in choices:
         if isinstance(choice, inspect.DictType):
             return _check_named(place, _as_mapping(place, value), choice)
@@ -88,17 +99,23 @@ def _phase(key: object, kind: inspect.StructType) -> str:
     return name.split("_")[0] if many else name
 
 
-def _of_type(place: str, content: Mapping[str, object], sections: Sequence[inspect.StructType]) -> inspect.StructType:
-    """The section whose ``type`` is the content's."""
+def _of_type(
+    place: str, content: Mapping[str, object], sections: Sequence[inspect.StructType]
+) -> inspect.StructType | None:
+    """The section whose ``type`` is the content's; None for a class of BasicSR's, which checks its arguments itself."""
     by_type = {str(section.tag): section for section in sections}
     if sections[0].tag_field is None:
         return sections[0]
     if "type" not in content:
         raise OptionError(f"Missing key type in the section {place}: known are {listed(by_type)}.")
     kind = str(content["type"])
-    if kind not in by_type:
-        raise OptionError(f"Unknown type {kind} in the section {place}: {hint(kind, by_type)}")
-    return by_type[kind]
+    if kind in by_type:
+        return by_type[kind]
+    named = next((what for places, what in _OPEN.items() if re.fullmatch(places, place)), None)
+    if named is not None and basicsr.find_class(named, kind) is not None:
+        return None
+    advice = "" if named is None else basicsr.advice()
+    raise OptionError(f"Unknown type {kind} in the section {place}: {hint(kind, by_type)} {advice}".rstrip())
 
 
 def _as_mapping(place: str, value: object) -> Mapping[str, object]:

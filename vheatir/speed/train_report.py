@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vheatir.evaluation.cost.report import SpeedFileError
-from vheatir.evaluation.cost.timing import Timing, compare
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.record_file import RecordFormat
+from vheatir.speed.report import SpeedFileError
+from vheatir.speed.timing import Timing, compare
 
 __all__ = ["TRAIN_SPEED_FILE", "TrainSpeedReport", "markdown", "read_train_speed", "write_train_speed"]
 

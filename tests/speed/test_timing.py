@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from vheatir.evaluation.cost.timing import Ratio, Timing, compare, time_interleaved
+from vheatir.speed.timing import Ratio, Timing, compare, time_interleaved
 
 
 class Clock:

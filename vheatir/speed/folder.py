@@ -1,6 +1,6 @@
 """``vheatir restore`` on a folder of photos: the seconds of the whole process, and those of its network calls.
 
-    python -m vheatir.evaluation.cost.folder ARGUMENTS...
+    python -m vheatir.speed.folder ARGUMENTS...
 
 runs ``vheatir restore`` with these arguments and, as its last line, prints ``{"network": seconds}``.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 import subprocess
 import sys
 import tempfile
@@ -21,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vheatir.evaluation.cost.reference import CostError
-from vheatir.evaluation.cost.report import FolderRun
 from vheatir.inference.network import RestorationNetwork
+from vheatir.speed.reference import CostError
+from vheatir.speed.report import FolderRun
 
 __all__ = ["measure_folder"]
 
@@ -63,7 +64,7 @@ def _photo(height: int, width: int, seed: int) -> NDArray[np.uint8]:
 def _run(source: Path, target: Path, threads: int) -> tuple[float, float]:
     """Seconds of the process, and of the network within it."""
     options = ["--task", "denoise", "--sigma", "25", "--device", "cpu", "--quiet"]
-    command = [sys.executable, "-m", "vheatir.evaluation.cost.folder", str(threads), *options, str(source), str(target)]
+    command = [sys.executable, "-m", "vheatir.speed.folder", str(threads), *options, str(source), str(target)]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - start
@@ -72,10 +73,8 @@ def _run(source: Path, target: Path, threads: int) -> tuple[float, float]:
     return seconds, float(json.loads(done.stdout.splitlines()[-1])["network"])
 
 
-def main() -> int:
-    """Run the command with its network calls timed."""
-    from vheatir.cli.main import main as command  # of the command's room, which imports this one
-
+def main() -> None:
+    """Run the command with its network calls timed; it ends this process with its exit code."""
     torch.set_num_threads(int(sys.argv[1]))
     forward = RestorationNetwork.forward
     seconds = 0.0
@@ -88,10 +87,12 @@ def main() -> int:
         return restored
 
     RestorationNetwork.forward = timed  # type: ignore[method-assign,assignment]
-    code = command(["restore", *sys.argv[2:]])
-    sys.stdout.write(json.dumps({"network": seconds}) + "\n")
-    return code
+    sys.argv = ["vheatir", "restore", *sys.argv[2:]]
+    try:
+        runpy.run_module("vheatir", run_name="__main__")
+    finally:
+        sys.stdout.write(json.dumps({"network": seconds}) + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

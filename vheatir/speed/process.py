@@ -1,6 +1,6 @@
 """One call in a process of its own: the seconds of the whole process, and its peak memory.
 
-    python -m vheatir.evaluation.cost.process fast 256 --threads 2 --device cpu
+    python -m vheatir.speed.process fast 256 --threads 2 --device cpu
 
 prints ``{"peak_bytes": ...}``. On a CPU that is the peak of the resident memory (VmHWM of Linux) while the competitor
 is built and called, above what the interpreter and the imported packages hold before; on CUDA the peak of what torch
@@ -21,8 +21,8 @@ from typing import Final
 
 import torch
 
-from vheatir.evaluation.cost.reference import CostError
-from vheatir.evaluation.cost.rows import ROWS, NetworkRow
+from vheatir.speed.reference import CostError
+from vheatir.speed.rows import ROWS, NetworkRow
 from vheatir.system.allocator import keep_freed_memory
 
 __all__ = ["ProcessCost", "peak_memory", "run_process"]
@@ -48,7 +48,7 @@ def run_process(row: str, size: int, *, threads: int, device: torch.device, time
     """Start Python, build a competitor, call it once, and end.
 
     Args:
-        row: a name of :data:`vheatir.evaluation.cost.rows.ROWS`.
+        row: a name of :data:`vheatir.speed.rows.ROWS`.
         size: side of the image in pixels.
         threads: torch's.
         device: where it computes.
@@ -57,7 +57,7 @@ def run_process(row: str, size: int, *, threads: int, device: torch.device, time
     Raises:
         CostError: if it fails, is ended by the system for want of memory, or takes too long.
     """
-    module = "vheatir.evaluation.cost.process"
+    module = "vheatir.speed.process"
     command = [sys.executable, "-m", module, row, str(size), "--threads", str(threads), "--device", str(device)]
     start = time.perf_counter()
     try:

@@ -9,9 +9,9 @@ from typing import Final, Literal
 import torch
 from torch import nn
 
-from vheatir.evaluation.cost.reference import CostError
-from vheatir.evaluation.cost.rows import CHANNELS, ROWS, NetworkRow
-from vheatir.evaluation.cost.timing import Timing, time_interleaved
+from vheatir.speed.reference import CostError
+from vheatir.speed.rows import CHANNELS, ROWS, NetworkRow
+from vheatir.speed.timing import Timing, time_interleaved
 from vheatir.training.muon import Muon
 
 __all__ = ["TrainingPlan", "measure_training", "training_step"]

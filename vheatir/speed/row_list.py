@@ -11,7 +11,7 @@ __all__ = ["DEFAULT_NAMES", "NETWORK_NAMES", "ROW_FACTS", "ROW_NAMES", "RowFacts
 
 @dataclass(frozen=True)
 class RowFacts:
-    """One competitor; :mod:`vheatir.evaluation.cost.rows` builds it.
+    """One competitor; :mod:`vheatir.speed.rows` builds it.
 
     Attributes:
         title: what it is, for tables.

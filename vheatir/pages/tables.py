@@ -1,4 +1,4 @@
-"""The tables of pages that are made of result and speed files, for :mod:`vheatir.evaluation.pages`."""
+"""The tables of pages that are made of result and speed files, for :mod:`vheatir.pages.marks`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from vheatir.evaluation.cost.report import SPEED_FILE, Cell, SpeedReport, read_speed
-from vheatir.evaluation.cost.report import markdown as speed_markdown
-from vheatir.evaluation.cost.timing import compare
-from vheatir.evaluation.cost.train_report import TRAIN_SPEED_FILE, read_train_speed
-from vheatir.evaluation.cost.train_report import markdown as train_speed_markdown
 from vheatir.evaluation.record_file import format_name
 from vheatir.evaluation.results import Result, ResultError, read_results
 from vheatir.evaluation.tables import agreement_table, markdown
+from vheatir.speed.report import SPEED_FILE, Cell, SpeedReport, read_speed
+from vheatir.speed.report import markdown as speed_markdown
+from vheatir.speed.timing import compare
+from vheatir.speed.train_report import TRAIN_SPEED_FILE, read_train_speed
+from vheatir.speed.train_report import markdown as train_speed_markdown
 
 __all__ = ["agreement", "performance", "photo", "scores", "speed", "train_speed"]
 

@@ -9,13 +9,13 @@ from typing import Final
 
 import torch
 
-from vheatir.evaluation.cost.complexity import count_multiply_adds, count_parameters
-from vheatir.evaluation.cost.process import ProcessCost, run_process
-from vheatir.evaluation.cost.reference import CostError
-from vheatir.evaluation.cost.report import Cell
-from vheatir.evaluation.cost.rows import CHANNELS, ROWS, Call, NetworkRow
-from vheatir.evaluation.cost.timing import Timing, time_interleaved
 from vheatir.inference.memory import free_bytes
+from vheatir.nn.complexity import count_multiply_adds, count_parameters
+from vheatir.speed.process import ProcessCost, run_process
+from vheatir.speed.reference import CostError
+from vheatir.speed.report import Cell
+from vheatir.speed.rows import CHANNELS, ROWS, Call, NetworkRow
+from vheatir.speed.timing import Timing, time_interleaved
 
 __all__ = ["Plan", "measure_sizes"]
 

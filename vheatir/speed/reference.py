@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
 from typing import Any, Final
@@ -116,11 +115,12 @@ def swinir_class() -> Any:
     Raises:
         CostError: if BasicSR is not installed.
     """
-    if importlib.util.find_spec("basicsr") is None:
-        raise CostError("SwinIR is BasicSR's: pip install 'vheatir[train]' with Python 3.10 to 3.12, or leave it out.")
-    from vheatir.training.basicsr import ARCH_REGISTRY
+    from vheatir.training.basicsr import advice, find_class
 
-    return ARCH_REGISTRY.get("SwinIR")
+    swinir = find_class("network", "SwinIR")
+    if swinir is None:
+        raise CostError(f"SwinIR is BasicSR's: leave it out, or install BasicSR. {advice()}")
+    return swinir
 
 
 def _multiply_height(matrix: Tensor, x: Tensor) -> Tensor:

@@ -22,13 +22,16 @@ from training_options import needs_basicsr
 
 from vheatir.cli.main import main
 from vheatir.cli.speed import build_parser
-from vheatir.evaluation.cost import measure, train_report
-from vheatir.evaluation.cost.complexity import count_multiply_adds, count_parameters, image_multiply_adds
-from vheatir.evaluation.cost.folder import measure_folder
-from vheatir.evaluation.cost.measure import Plan, measure_sizes
-from vheatir.evaluation.cost.process import ProcessCost, peak_memory, run_process
-from vheatir.evaluation.cost.reference import CostError, DenseHeat, Heat, SwinIR
-from vheatir.evaluation.cost.report import (
+from vheatir.evaluation.environment import Environment
+from vheatir.nn import VHeatIR, configuration
+from vheatir.nn.complexity import count_multiply_adds, count_parameters, image_multiply_adds
+from vheatir.pages.tables import train_speed as train_speed_table
+from vheatir.speed import measure, train_report
+from vheatir.speed.folder import measure_folder
+from vheatir.speed.measure import Plan, measure_sizes
+from vheatir.speed.process import ProcessCost, peak_memory, run_process
+from vheatir.speed.reference import CostError, DenseHeat, Heat, SwinIR
+from vheatir.speed.report import (
     RATIOS,
     Cell,
     FolderRun,
@@ -38,14 +41,11 @@ from vheatir.evaluation.cost.report import (
     read_speed,
     write_speed,
 )
-from vheatir.evaluation.cost.row_list import DEFAULT_NAMES, NETWORK_NAMES, ROW_NAMES
-from vheatir.evaluation.cost.rows import ROWS, HeatRow, NetworkRow
-from vheatir.evaluation.cost.timing import Timing
-from vheatir.evaluation.cost.train_report import TrainSpeedReport, read_train_speed, write_train_speed
-from vheatir.evaluation.cost.training import TrainingPlan, training_step
-from vheatir.evaluation.environment import Environment
-from vheatir.evaluation.page_tables import train_speed as train_speed_table
-from vheatir.nn import VHeatIR, configuration
+from vheatir.speed.row_list import DEFAULT_NAMES, NETWORK_NAMES, ROW_NAMES
+from vheatir.speed.rows import ROWS, HeatRow, NetworkRow
+from vheatir.speed.timing import Timing
+from vheatir.speed.train_report import TrainSpeedReport, read_train_speed, write_train_speed
+from vheatir.speed.training import TrainingPlan, training_step
 
 CPU = torch.device("cpu")
 ENVIRONMENT = Environment("A processor", "cpu", 2, "2.13.0", "3.12.3", "0.1.0", "abc1234", "2026-01-31")
@@ -177,7 +177,7 @@ def test_help_and_page_name_every_row(repository: Path) -> None:
 
 def test_the_list_of_rows_imports_nothing_heavy(repository: Path) -> None:
     """So that a command's help answers at once."""
-    code = "import sys, vheatir.evaluation.cost.row_list; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    code = "import sys, vheatir.speed.row_list; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
 
@@ -408,7 +408,7 @@ def test_a_missing_basicsr_is_named(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert main(["speed", "--rows", "swinir-light", "--sizes", "16"]) == 2
-    assert "pip install 'vheatir[train]'" in capsys.readouterr().err
+    assert "SwinIR is BasicSR's: leave it out, or install BasicSR." in capsys.readouterr().err
     assert processes == []
 
 
@@ -429,7 +429,7 @@ def test_a_training_step_is_one_of_adamw_on_clipped_gradients(monkeypatch: pytes
             return x + 100 * self.shift[:, None, None]
 
     network = Shift()
-    monkeypatch.setattr("vheatir.evaluation.cost.training.ROWS", {"fast": NetworkRow("", lambda: network)})
+    monkeypatch.setattr("vheatir.speed.training.ROWS", {"fast": NetworkRow("", lambda: network)})
     training_step("fast", training_plan())()
     gradient = network.shift.grad
     assert gradient is not None
@@ -440,7 +440,7 @@ def test_a_training_step_is_one_of_adamw_on_clipped_gradients(monkeypatch: pytes
 
 def test_bf16_training_runs_and_keeps_float32_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     network = VHeatIR(in_chans=3, embed_dim=4, depths=(1,))
-    monkeypatch.setattr("vheatir.evaluation.cost.training.ROWS", {"fast": NetworkRow("", lambda: network)})
+    monkeypatch.setattr("vheatir.speed.training.ROWS", {"fast": NetworkRow("", lambda: network)})
     training_step("fast", training_plan(precision="bf16"))()
     assert all(
         parameter.grad is not None and parameter.grad.dtype == torch.float32 for parameter in network.parameters()
@@ -448,7 +448,7 @@ def test_bf16_training_runs_and_keeps_float32_weights(monkeypatch: pytest.Monkey
 
 
 def test_the_lone_operator_is_not_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vheatir.evaluation.cost.training.ROWS", {"heat": HeatRow("", products="ours")})
+    monkeypatch.setattr("vheatir.speed.training.ROWS", {"heat": HeatRow("", products="ours")})
     with pytest.raises(CostError, match="heat is no network"):
         training_step("heat", training_plan())
 
@@ -494,7 +494,7 @@ def test_the_optimizer_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> 
             network = VHeatIR(in_chans=3, embed_dim=32, depths=(1,))
         nn.init.constant_(network.conv_last.weight, 0.1)  # zeros give the other layers no gradient
         row = NetworkRow("", partial(nn.Module.train, network))
-        monkeypatch.setattr("vheatir.evaluation.cost.training.ROWS", {"fast": row})
+        monkeypatch.setattr("vheatir.speed.training.ROWS", {"fast": row})
         before = {key: value.clone() for key, value in network.state_dict().items()}
         training_step("fast", training_plan(optimizer=name))()
         moves[name] = {key: value - before[key] for key, value in network.state_dict().items()}

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vheatir.evaluation.cost.complexity import count_parameters, image_multiply_adds
 from vheatir.nn import CONFIGS, VHeatIR
+from vheatir.nn.complexity import count_parameters, image_multiply_adds
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from vheatir.evaluation.cost.timing import Ratio, Timing, compare
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.record_file import RecordFormat
+from vheatir.speed.timing import Ratio, Timing, compare
 
 __all__ = [
     "SPEED_FILE",

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vheatir.data.degradations import noise_level
-from vheatir.evaluation.cost.reference import DenseHeat, Heat, SwinIR, swinir_class
-from vheatir.evaluation.cost.row_list import ROW_FACTS, RowFacts
 from vheatir.inference.restorer import Restorer
 from vheatir.nn import VHeatIR, VHeatPyramid, configuration
+from vheatir.nn.condition import UNKNOWN, noise_condition
 from vheatir.nn.cpu import fast_on_cpu
 from vheatir.nn.mixers import MixerName
-from vheatir.nn.pyramid import UNKNOWN
+from vheatir.speed.reference import DenseHeat, Heat, SwinIR, swinir_class
+from vheatir.speed.row_list import ROW_FACTS, RowFacts
 
 __all__ = ["CHANNELS", "ROWS", "HeatRow", "NetworkRow", "RestorerRow", "Row"]
 
@@ -44,7 +43,7 @@ class NetworkRow:
 
     title: str
     make: Callable[[], nn.Module]
-    levels: float | tuple[float, ...] = noise_level(SIGMA)
+    levels: float | tuple[float, ...] = noise_condition(SIGMA)
     is_swinir: bool = False
 
     def prepare(self) -> None:

@@ -1,0 +1,1 @@
+"""Measured tables in Markdown pages: put there between marks, and checked."""
