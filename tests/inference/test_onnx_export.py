@@ -151,7 +151,10 @@ def test_weights_are_halved_where_nothing_is_lost() -> None:
     exact, other = np.arange(300, dtype=np.float32), np.full(300, 0.1, np.float32)
     large, short = np.full(300, 1e6, np.float32), np.arange(3, dtype=np.float32)
     named = {"exact": exact, "other": other, "large": large, "short": short}
-    outputs = [helper.make_tensor_value_info(f"{name}_out", onnx.TensorProto.FLOAT, None) for name in named]
+    outputs = [
+        helper.make_tensor_value_info(f"{name}_out", onnx.TensorProto.FLOAT, value.shape)
+        for name, value in named.items()
+    ]
     nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in named]
     graph = helper.make_graph(nodes, "graph", [], outputs, [from_array(value, name) for name, value in named.items()])
     _halve_weights(graph)
