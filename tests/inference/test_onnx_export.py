@@ -206,7 +206,10 @@ def test_a_network_that_is_bound_to_a_size_is_refused() -> None:
     ("words", "message"),
     [
         (["--format", "onnx", "--blind", "--sigma", "3", "x.onnx"], "--blind means that no level is known; leave"),
-        (["--format", "onnx", "--model", "denoise-gray", "--quality", "3", "x.onnx"], "takes sigma, not quality"),
+        (
+            ["--format", "onnx", "--model", "jpeg-gray", "--sigma", "3", "--quality", "9", "x.onnx"],
+            "takes quality, not sigma",
+        ),
         (["--format", "onnx", "--model", "denoise-gray", "--blind", "x.onnx"], "denoise-gray needs sigma."),
         (["--format", "onnx", "--quality", "0", "x.onnx"], "quality is 1 to 100, not 0."),
         (["--format", "onnx", "--model", "nothing", "x.onnx"], "nothing is neither a weights file nor"),
