@@ -152,7 +152,10 @@ def test_weights_are_halved_where_nothing_is_lost() -> None:
     exact, other = np.arange(300, dtype=np.float32), np.full(300, 0.1, np.float32)
     large, short = np.full(300, 1e6, np.float32), np.arange(3, dtype=np.float32)
     named = {"exact": exact, "other": other, "large": large, "short": short}
-    outputs = [helper.make_tensor_value_info(f"{name}_out", onnx.TensorProto.FLOAT, None) for name in named]
+    outputs = [
+        helper.make_tensor_value_info(f"{name}_out", onnx.TensorProto.FLOAT, value.shape)
+        for name, value in named.items()
+    ]
     nodes = [helper.make_node("Identity", [name], [f"{name}_out"]) for name in named]
     graph = helper.make_graph(nodes, "graph", [], outputs, [from_array(value, name) for name, value in named.items()])
     _halve_weights(graph)
@@ -204,7 +207,10 @@ def test_a_network_that_is_bound_to_a_size_is_refused() -> None:
     ("words", "message"),
     [
         (["--format", "onnx", "--blind", "--sigma", "3", "x.onnx"], "--blind means that no level is known; leave"),
-        (["--format", "onnx", "--model", "denoise-gray", "--quality", "3", "x.onnx"], "takes sigma, not quality"),
+        (
+            ["--format", "onnx", "--model", "jpeg-gray", "--sigma", "3", "--quality", "9", "x.onnx"],
+            "takes quality, not sigma",
+        ),
         (["--format", "onnx", "--model", "denoise-gray", "--blind", "x.onnx"], "denoise-gray needs sigma."),
         (["--format", "onnx", "--quality", "0", "x.onnx"], "quality is 1 to 100, not 0."),
         (["--format", "onnx", "--model", "nothing", "x.onnx"], "nothing is neither a weights file nor"),

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 import vheatir
 from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.levels import Levels
+from vheatir.nn import VHeatIR
 from vheatir.system.atomic import atomic_path
 from vheatir.weights.file import WeightsHeader, load_weights, weights_path
 
@@ -93,8 +94,10 @@ def onnx_model(model: RestorationNetwork, *, levels: Levels | None = None) -> Mo
 
     Raises:
         ValueError: if a level is missing, outside its range, or not one that the network knows; or if the network
-            does other operations at other sizes, as with a spectrum_ratio below 1.
+            has a spectrum_ratio below 1: how many frequencies it keeps is rounded, and depends on the size.
     """
+    if isinstance(model.network, VHeatIR) and model.network.config.spectrum_ratio < 1:
+        raise ValueError("This network cannot be exported for images of any size; spectrum_ratio has to be 1.")
     header = model.header
     batch, height, width = _EXAMPLE_SIZE
     image = torch.rand(batch, header.channels, height, width)
@@ -121,8 +124,6 @@ def onnx_model(model: RestorationNetwork, *, levels: Levels | None = None) -> Mo
         )
     assert program is not None
     proto = program.model_proto
-    if not all(proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param for axis in (0, 2, 3)):
-        raise ValueError("This network cannot be exported for images of any size; spectrum_ratio has to be 1.")
     _strip(proto.graph)
     _halve_weights(proto.graph)
     proto.producer_name, proto.producer_version = "vheatir", vheatir.__version__
