@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
 from vheatir.cli.shared import DONE, check_parent, new_parser
@@ -54,21 +55,27 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError(f"{_spelled(name)} does not belong to --format {arguments.format}; leave it out.")
     check_parent(arguments.output, "the output")
     if is_onnx:
-        return _export_onnx(arguments)
+        _export_onnx(arguments)
+    else:
+        _export_weights(arguments)
+    sys.stdout.write(f"Wrote {arguments.output} ({arguments.output.stat().st_size / 1e6:.1f} MB).\n")
+    return DONE
+
+
+def _export_weights(arguments: argparse.Namespace) -> None:
     if arguments.opt is None or arguments.checkpoint is None:
         raise UsageError("A weights file needs -opt, the option file, and the checkpoint; --format onnx needs neither.")
 
     from vheatir.training.export import export
 
     export(arguments.opt, arguments.checkpoint, arguments.output, licence=arguments.licence or "Apache-2.0")
-    return DONE
 
 
 def _spelled(name: str) -> str:
     return {"checkpoint": "A checkpoint", "opt": "-opt"}.get(name, f"--{name}")
 
 
-def _export_onnx(arguments: argparse.Namespace) -> int:
+def _export_onnx(arguments: argparse.Namespace) -> None:
     told = arguments.sigma is not None or arguments.quality is not None
     if arguments.blind and told:
         raise UsageError("--blind means that no level is known; leave it out, or --sigma and --quality.")
@@ -80,4 +87,3 @@ def _export_onnx(arguments: argparse.Namespace) -> int:
         logging.getLogger(talker).setLevel(logging.WARNING)
     levels = Levels(arguments.sigma, arguments.quality) if told or arguments.blind else None
     export_onnx(arguments.model or "photo", arguments.output, levels=levels)
-    return DONE
