@@ -22,7 +22,7 @@ demo: $(VENV)/.base
 	@echo "Done: compare examples/denoise with out/denoise, and examples/jpeg with out/jpeg."
 
 test: $(VENV)/.all
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .

@@ -10,7 +10,8 @@ DATA_VARIABLE = "VHEATIR_DATA"
 
 # Read by torch when it is first imported, here and in every process the tests start: small tensors gain
 # nothing from many threads, and a shared machine loses by them.
-os.environ.setdefault("OMP_NUM_THREADS", str(min(4, os.cpu_count() or 1)))
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, os.cpu_count() or 1)
+os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 
 
 @pytest.fixture(scope="session")
