@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 import vheatir
 from vheatir.data.degradations import benchmark_noise, encode_jpeg
-from vheatir.evaluation.metrics import psnr
+from vheatir.evaluation.metrics.psnr import psnr
 from vheatir.system.atomic import atomic_path
 
 Image = NDArray[np.uint8]

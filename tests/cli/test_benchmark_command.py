@@ -132,7 +132,7 @@ def test_what_was_finished_is_kept(
             raise KeyboardInterrupt
         return lambda restored, truth: float(restored.size == truth.size)
 
-    monkeypatch.setattr(scoring, "_metric", interrupt)
+    monkeypatch.setattr(scoring, "load_metric", interrupt)
     out = tmp_path / "out"
     options = ["--task", "denoise", "--sigma", 15, 25, "--sets", folder, "--model", "--metrics", "psnr", "--quiet"]
     assert run(*options, "--output", out) == 130

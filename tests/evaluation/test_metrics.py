@@ -16,8 +16,11 @@ pytest.importorskip("skimage", reason="metrics need scikit-image")
 from skimage import data
 
 from vheatir.data.degradations import encode_jpeg
-from vheatir.evaluation.metrics import SMALLEST_SIDES, psnr, psnr_b, ssim
+from vheatir.evaluation.metrics import METRICS
 from vheatir.evaluation.metrics.lpips import Lpips, load_lpips
+from vheatir.evaluation.metrics.psnr import psnr
+from vheatir.evaluation.metrics.psnr_b import psnr_b
+from vheatir.evaluation.metrics.ssim import ssim
 from vheatir.system.torchvision import mend_torchvision
 from vheatir.training import basicsr
 
@@ -232,7 +235,7 @@ def test_images_of_different_shapes_are_refused(metric: Callable[[Image, Image],
 
 @pytest.mark.parametrize(("name", "metric"), [("ssim", ssim), ("psnr_b", psnr_b)])
 def test_the_smallest_side_is_the_smallest(name: str, metric: Callable[[Image, Image], float]) -> None:
-    side = SMALLEST_SIDES[name]  # type: ignore[index]  # one of the names
+    side = METRICS[name].smallest_side  # type: ignore[index]  # one of the names
     image = np.random.default_rng(0).integers(0, 256, (side, side + 3), dtype=np.uint8)
     assert math.isfinite(metric(image, 255 - image))
     with pytest.raises(ValueError, match=r"win_size|needs sides"):
@@ -247,4 +250,4 @@ def test_alexnet_takes_the_smallest_side() -> None:
 
 
 def lpips_side() -> int:
-    return SMALLEST_SIDES["lpips"]
+    return METRICS["lpips"].smallest_side

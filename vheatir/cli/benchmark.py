@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from vheatir.cli.shared import DONE, make_folder, new_parser, progress
 from vheatir.errors import UsageError
-from vheatir.evaluation.results import METRICS, Channels, MetricName, Result, Task, write_csv, write_results
+from vheatir.evaluation.metrics import METRICS, MetricName
+from vheatir.evaluation.results import Channels, Result, Task, write_csv, write_results
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +137,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--metrics",
         nargs="+",
-        choices=METRICS,
+        choices=tuple(METRICS),
         help="what to compute (default: psnr ssim, and psnr_b for jpeg); lpips needs AlexNet's weights, which "
         "torchvision downloads once",
     )

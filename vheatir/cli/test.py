@@ -15,8 +15,9 @@ from vheatir.cli.shared import DONE, make_folder, new_parser
 from vheatir.errors import UsageError
 
 if TYPE_CHECKING:
+    from vheatir.evaluation.metrics import MetricName
     from vheatir.evaluation.protocol import Protocol
-    from vheatir.evaluation.results import MetricName, Task
+    from vheatir.evaluation.results import Task
     from vheatir.evaluation.scoring import Outcome
     from vheatir.evaluation.sets import ImageSet
     from vheatir.nn import VHeatIR, VHeatPyramid

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from vheatir.evaluation.results import METRICS, Channels, MetricName, Task
+from vheatir.evaluation.metrics import METRICS, MetricName
+from vheatir.evaluation.results import Channels, Task
 
 __all__ = ["PublishedFigure", "published_figures"]
 

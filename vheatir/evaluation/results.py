@@ -37,16 +37,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
 from vheatir.evaluation.environment import Environment
+from vheatir.evaluation.metrics import METRICS, MetricName
 from vheatir.evaluation.record_file import RecordFormat
 from vheatir.system.atomic import atomic_path
 
 __all__ = [
-    "METRICS",
     "Channels",
-    "MetricName",
     "Result",
     "ResultError",
     "Task",
@@ -57,9 +56,6 @@ __all__ = [
 
 Task = Literal["denoise", "jpeg"]
 Channels = Literal["gray", "color"]
-MetricName = Literal["psnr", "ssim", "psnr_b", "lpips"]
-
-METRICS: Final[tuple[MetricName, ...]] = get_args(MetricName)
 
 
 class ResultError(ValueError):

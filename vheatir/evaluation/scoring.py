@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 import torch
@@ -14,14 +13,12 @@ from numpy.typing import NDArray
 from vheatir.data.evaluation import Task
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.methods import Countable, Method
-from vheatir.evaluation.metrics import SMALLEST_SIDES, load_lpips, psnr, psnr_b, ssim
+from vheatir.evaluation.metrics import METRICS, MetricName, load_metric
 from vheatir.evaluation.protocol import Protocol, to_eight_bits
-from vheatir.evaluation.results import Channels, MetricName, Result
+from vheatir.evaluation.results import Channels, Result
 from vheatir.evaluation.sets import ImageSet, SetError
 
 __all__ = ["Outcome", "ScoringError", "score_set"]
-
-Metric = Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]
 
 
 class ScoringError(ValueError):
@@ -131,10 +128,11 @@ def _pair(
 
 def _check_size(image: str, images: ImageSet, scored: NDArray[np.uint8], metrics: Sequence[MetricName]) -> None:
     for metric in metrics:
-        if min(scored.shape[:2]) < SMALLEST_SIDES[metric]:
+        smallest = METRICS[metric].smallest_side
+        if min(scored.shape[:2]) < smallest:
             raise SetError(
                 f"{images.folder / image}: {scored.shape[1]}x{scored.shape[0]} scored pixels are too few for {metric}, "
-                f"which needs {SMALLEST_SIDES[metric]}; leave out the image, or the metric (--metrics)."
+                f"which needs {smallest}; leave out the image, or the metric (--metrics)."
             )
 
 
@@ -167,11 +165,5 @@ def _restore(
 
 
 def _score(name: MetricName, protocol: Protocol, restored: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float | None:
-    metric = _metric(name)
+    metric = load_metric(name)
     return None if metric is None else metric(protocol.scored(restored), protocol.scored(truth))
-
-
-@cache
-def _metric(name: MetricName) -> Metric | None:
-    simple: dict[str, Metric] = {"psnr": psnr, "ssim": ssim, "psnr_b": psnr_b}
-    return simple[name] if name in simple else load_lpips()

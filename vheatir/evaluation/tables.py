@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from vheatir.evaluation.metrics import METRICS, MetricName
 from vheatir.evaluation.published import PublishedFigure, published_figures
-from vheatir.evaluation.results import METRICS, MetricName, Result
+from vheatir.evaluation.results import Result
 from vheatir.evaluation.statistics import bootstrap_difference
 
 __all__ = ["DEGRADED_ROWS", "agreement_table", "markdown"]
@@ -16,8 +17,6 @@ __all__ = ["DEGRADED_ROWS", "agreement_table", "markdown"]
 #: headings of the degraded image itself, by task
 DEGRADED_ROWS: Final = {"denoise": "noisy", "jpeg": "JPEG"}
 
-_METRIC_NAMES: Final[dict[MetricName, str]] = {"psnr": "PSNR", "ssim": "SSIM", "psnr_b": "PSNR-B", "lpips": "LPIPS"}
-_DECIMALS: Final[dict[MetricName, int]] = {"psnr": 2, "ssim": 4, "psnr_b": 2, "lpips": 4}
 _UNKNOWN: Final = "–"
 
 
@@ -142,7 +141,7 @@ def _environments(table: _Table) -> list[str]:
 
 def _scores(table: _Table) -> str:
     metrics = table.metrics
-    names = " / ".join(_METRIC_NAMES[name] for name in metrics)
+    names = " / ".join(METRICS[name].title for name in metrics)
     costs = [column for column in _COST_COLUMNS if any(column.cell(table.of(name)) for name in table.methods)]
     rows = [
         [
@@ -161,7 +160,7 @@ def _cell(result: Result | None, metrics: Sequence[MetricName]) -> str:
         return _UNKNOWN
     means = [result.means.get(name) for name in metrics]
     shown = zip(metrics, means, strict=True)
-    return " / ".join(_UNKNOWN if mean is None else f"{mean:.{_DECIMALS[name]}f}" for name, mean in shown)
+    return " / ".join(_UNKNOWN if mean is None else f"{mean:.{METRICS[name].decimals}f}" for name, mean in shown)
 
 
 def _differences(table: _Table) -> str:
@@ -198,7 +197,7 @@ def _published(table: _Table) -> str:
     for method in dict.fromkeys(figure.method for figure in figures):
         of_method = {figure.level: figure for figure in figures if figure.method == method}
         rows.append([f"*{method}*", *(_published_cell(of_method.get(level), metrics) for level in table.levels)])
-    header = [" / ".join(_METRIC_NAMES[name] for name in metrics), *_level_headings(table)]
+    header = [" / ".join(METRICS[name].title for name in metrics), *_level_headings(table)]
     return "Published, from the papers, not measured here:\n\n" + _markdown_table(header, rows)
 
 
@@ -220,11 +219,11 @@ def _agreement_rows(figure: PublishedFigure, result: Result) -> list[str]:
     for name, printed in figure.means.items():
         if name not in result.means:
             continue
-        decimals = _DECIMALS[name]
+        decimals = METRICS[name].decimals
         measured = result.means[name]
         difference = round(measured - float(printed), decimals) + 0.0  # no -0.00
         rows.append(
-            f"| {result.method} | {result.set}, {result.channels} | {sign} {result.level:g} | {_METRIC_NAMES[name]} "
+            f"| {result.method} | {result.set}, {result.channels} | {sign} {result.level:g} | {METRICS[name].title} "
             f"| {printed} | {measured:.{decimals}f} | {difference:+.{decimals}f} |"
         )
     return rows

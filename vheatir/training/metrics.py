@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vheatir.evaluation.metrics import psnr, ssim
+from vheatir.evaluation.metrics.psnr import psnr
+from vheatir.evaluation.metrics.ssim import ssim
 from vheatir.system.atomic import atomic_path
 
 __all__ = ["Metric", "calculate_psnr", "calculate_ssim", "save_png", "to_image"]

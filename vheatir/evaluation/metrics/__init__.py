@@ -1,29 +1,77 @@
-"""Metrics between two 8-bit images, each a function ``metric(restored, truth)``.
+"""Metrics between two 8-bit images, each a function ``metric(restored, truth)``, and the one list of them.
 
-Images are uint8, (H, W) or (H, W, 3) RGB, of one shape. What is needed beyond inference comes with
-``pip install "vheatir[metrics]"``.
+Images are uint8, (H, W) or (H, W, 3) RGB, of one shape. A new metric is a module here, its name in
+:data:`MetricName` and its entry in :data:`METRICS`. Nothing heavy is imported before a metric is loaded; what some
+need beyond inference comes with ``pip install "vheatir[metrics]"``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from vheatir.evaluation.metrics import lpips as _lpips
-from vheatir.evaluation.metrics import psnr_b as _psnr_b
-from vheatir.evaluation.metrics import ssim as _ssim
-from vheatir.evaluation.metrics.lpips import load_lpips
-from vheatir.evaluation.metrics.psnr import psnr
-from vheatir.evaluation.metrics.psnr_b import psnr_b
-from vheatir.evaluation.metrics.ssim import ssim
-from vheatir.evaluation.results import MetricName
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-__all__ = ["SMALLEST_SIDES", "load_lpips", "psnr", "psnr_b", "ssim"]
+__all__ = ["METRICS", "Metric", "MetricFacts", "MetricName", "load_metric"]
 
-#: sides that an image must have, in pixels
-SMALLEST_SIDES: Final[Mapping[MetricName, int]] = {
-    "psnr": 1,
-    "ssim": _ssim.SMALLEST_SIDE,
-    "psnr_b": _psnr_b.SMALLEST_SIDE,
-    "lpips": _lpips.SMALLEST_SIDE,
+MetricName = Literal["psnr", "ssim", "psnr_b", "lpips"]
+Metric: TypeAlias = "Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]"
+
+
+@dataclass(frozen=True)
+class MetricFacts:
+    """What is known of a metric before it is loaded.
+
+    Attributes:
+        title: heading in tables.
+        decimals: that tables show.
+        smallest_side: that an image must have, in pixels.
+        load: returns the metric; None, with a logged sentence, if what it needs cannot be had.
+    """
+
+    title: str
+    decimals: int
+    smallest_side: int
+    load: Callable[[], Metric | None]
+
+
+def _psnr() -> Metric:
+    from vheatir.evaluation.metrics.psnr import psnr
+
+    return psnr
+
+
+def _ssim() -> Metric:
+    from vheatir.evaluation.metrics.ssim import ssim
+
+    return ssim
+
+
+def _psnr_b() -> Metric:
+    from vheatir.evaluation.metrics.psnr_b import psnr_b
+
+    return psnr_b
+
+
+def _lpips() -> Metric | None:
+    from vheatir.evaluation.metrics.lpips import load_lpips
+
+    return load_lpips()
+
+
+METRICS: Final[Mapping[MetricName, MetricFacts]] = {
+    "psnr": MetricFacts("PSNR", decimals=2, smallest_side=1, load=_psnr),
+    "ssim": MetricFacts("SSIM", decimals=4, smallest_side=11, load=_ssim),
+    "psnr_b": MetricFacts("PSNR-B", decimals=2, smallest_side=16, load=_psnr_b),
+    "lpips": MetricFacts("LPIPS", decimals=4, smallest_side=32, load=_lpips),
 }
+
+
+@cache
+def load_metric(name: MetricName) -> Metric | None:
+    """Return a metric, the same every time; None, with a logged sentence, if what it needs cannot be had."""
+    return METRICS[name].load()

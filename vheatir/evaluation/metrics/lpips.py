@@ -5,19 +5,16 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["SMALLEST_SIDE", "Lpips", "load_lpips"]
+__all__ = ["Lpips", "load_lpips"]
 
 logger = logging.getLogger(__name__)
-
-#: below, AlexNet's feature maps vanish
-SMALLEST_SIDE: Final = 32
 
 
 class Lpips:

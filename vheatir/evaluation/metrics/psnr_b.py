@@ -7,11 +7,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SMALLEST_SIDE", "psnr_b"]
+__all__ = ["psnr_b"]
 
 _BLOCK: Final = 8
 #: two blocks, so that there is an edge between them
-SMALLEST_SIDE: Final = 2 * _BLOCK
+_SMALLEST_SIDE: Final = 2 * _BLOCK
 
 
 def psnr_b(restored: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
@@ -34,8 +34,8 @@ def psnr_b(restored: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     """
     if restored.shape != truth.shape:
         raise ValueError(f"PSNR-B compares images of one shape, not {restored.shape} and {truth.shape}.")
-    if min(restored.shape[:2]) < SMALLEST_SIDE:
-        raise ValueError(f"PSNR-B needs sides of {SMALLEST_SIDE} pixels or more, not {restored.shape[:2]}.")
+    if min(restored.shape[:2]) < _SMALLEST_SIDE:
+        raise ValueError(f"PSNR-B needs sides of {_SMALLEST_SIDE} pixels or more, not {restored.shape[:2]}.")
     planes, truths = (image.reshape(*image.shape[:2], -1).astype(np.float64) for image in (restored, truth))
     error = np.square(planes - truths).mean(axis=(0, 1)) + _blocking_effect(planes)  # (C,)
     with np.errstate(divide="ignore"):

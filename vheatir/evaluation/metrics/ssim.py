@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-__all__ = ["SMALLEST_SIDE", "ssim"]
-
-#: of the Gaussian window
-SMALLEST_SIDE: Final = 11
+__all__ = ["ssim"]
 
 
 def ssim(restored: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
