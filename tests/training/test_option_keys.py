@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from training_options import TINY_NETWORK, model_options, training_options, write_options, write_photos
 
 from vheatir.data.dataset import DegradedImageDataset
-from vheatir.nn import VHeatIR, network_arguments
+from vheatir.nn import VHeatIR, VHeatIRConfig, network_arguments
 from vheatir.training.export import export
 from vheatir.training.options import OptionError, check_options
 from vheatir.training.restoration_model import RestorationModel
@@ -165,7 +165,7 @@ def test_every_key_of_a_network(tmp_path: Path, key: str) -> None:
     model, network, header = train_and_export(
         tmp_path, network_g=section, datasets__train__in_chans=section["in_chans"], train__optim_g__lr=0.02
     )
-    assert header.arch[key] == NETWORKS[key][key] != inspect.signature(VHeatIR).parameters[key].default
+    assert header.arch[key] == NETWORKS[key][key] != inspect.signature(VHeatIRConfig).parameters[key].default
     torch.testing.assert_close(restored(network), restored(model.net_g_ema), rtol=0, atol=2e-3)
     torch.manual_seed(0)
     fresh = VHeatIR(**network_arguments(section)).state_dict()
