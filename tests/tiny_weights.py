@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from vheatir.nn import VHeatIR, VHeatPyramid
-from vheatir.weights.file import TASKS, Ranges, Task, save_weights
+from vheatir.weights.file import MODELS, ModelName, Ranges, save_weights
 
 
 def tiny_network(channels: int, *, seed: int = 0, offset: float = 0.0) -> VHeatIR:
@@ -30,7 +30,7 @@ def tiny_pyramid(*, seed: int = 0, offset: float = 0.0) -> VHeatPyramid:
     return net
 
 
-def trained_ranges(task: Task) -> Ranges:
+def trained_ranges(task: ModelName) -> Ranges:
     """Levels that weights of a task could have been trained for."""
     sigma, quality = (0.0, 55.0), (10.0, 95.0)
     if task == "photo":
@@ -38,20 +38,20 @@ def trained_ranges(task: Task) -> Ranges:
     return {"sigma": sigma} if task.startswith("denoise") else {"quality": quality}
 
 
-def save_tiny_weights(path: Path, task: Task, *, seed: int = 0, offset: float = 0.0) -> Path:
+def save_tiny_weights(path: Path, task: ModelName, *, seed: int = 0, offset: float = 0.0) -> Path:
     """Write a weights file of a tiny network for the task."""
     if task == "photo":
         net: VHeatIR | VHeatPyramid = tiny_pyramid(seed=seed, offset=offset)
     else:
         net = tiny_network(1 if task.endswith("gray") else 3, seed=seed, offset=offset)
-    save_weights(path, net, task=task, ranges=trained_ranges(task), training={"steps": 0}, licence="CC0-1.0")
+    save_weights(path, net, name=task, ranges=trained_ranges(task), training={"steps": 0}, licence="CC0-1.0")
     return path
 
 
 def save_all_tasks(folder: Path) -> Path:
     """Fill a folder as ``vheatir/weights`` is: gray models brighten by 0.1, all others darken by 0.1."""
     folder.mkdir()
-    for task in TASKS:
+    for task in MODELS:
         offset = 0.1 if task.endswith("gray") else -0.1
         save_tiny_weights(folder / f"{task}.safetensors", task, offset=offset)
     return folder

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from vheatir.inference.restorer import RestorationError, Restorer, restore
     from vheatir.nn import VHeatIR, VHeatPyramid
     from vheatir.nn.heat import HeatConduction2d
-    from vheatir.weights.file import CheckpointError
+    from vheatir.weights.file import WeightsError
 
 __all__ = [
-    "CheckpointError",
     "HeatConduction2d",
     "RestorationError",
     "RestorationNetwork",
     "Restorer",
     "VHeatIR",
     "VHeatPyramid",
+    "WeightsError",
     "__version__",
     "load_model",
     "restore",
@@ -31,7 +31,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOME_OF: Final = {
-    "CheckpointError": "vheatir.weights.file",
+    "WeightsError": "vheatir.weights.file",
     "HeatConduction2d": "vheatir.nn.heat",
     "RestorationError": "vheatir.inference.restorer",
     "RestorationNetwork": "vheatir.inference.network",

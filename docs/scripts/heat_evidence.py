@@ -1,4 +1,4 @@
-"""Make docs/explain.png, and print what docs/explain.md says is seen in it.
+"""Make docs/explain.png, and print what docs/lab/heat.md says is seen in it.
 
 ``python docs/scripts/heat_evidence.py``
 """
@@ -23,7 +23,7 @@ from vheatir.research.explain.conduction import Conduction, averaging_length, di
 from vheatir.research.explain.explanation import Explanation, explain
 from vheatir.research.explain.sheet import write_png
 from vheatir.research.explain.spread import OUTPUT
-from vheatir.weights.file import TASKS
+from vheatir.weights.file import MODELS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXAMPLE: Final = ROOT / "examples" / "denoise" / "camera_sigma25.png"
@@ -39,7 +39,7 @@ def main() -> None:
     _write_sheet(explanation)
     _print_lengths(model, explanation)
     _print_reach(explanation)
-    for task in TASKS:
+    for task in MODELS:
         _print_trained(load_model(task), task)
 
 

@@ -1,4 +1,4 @@
-"""Print what a QB-Heat pretraining makes of the hidden quarters, beside simpler guesses, and draw docs/pretraining.png.
+"""Print what QB-Heat makes of the hidden quarters, beside simpler guesses, and draw docs/lab/pretraining.png.
 
 ``python docs/scripts/qbheat_evidence.py experiments/qbheat_fast/models/net_g_latest.pth``, in a folder with datasets/
 """
@@ -28,7 +28,7 @@ from vheatir.training.checkpoint import read_checkpoint
 from vheatir.training.options import read_options
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-FIGURE: Final = ROOT / "docs" / "pretraining.png"
+FIGURE: Final = ROOT / "docs" / "lab" / "pretraining.png"
 SHOWN: Final = 8
 
 

@@ -1,4 +1,4 @@
-"""Make docs/training.png, decibels against hours, from the table "Weights, by hours" of docs/training.md.
+"""Make docs/lab/training.png, decibels against hours, from the table "Weights by hours" of docs/lab/training.md.
 
 ``python docs/scripts/training_curve.py``
 """
@@ -16,7 +16,7 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-_DOCS: Final = Path(__file__).resolve().parents[1]
+_LAB: Final = Path(__file__).resolve().parents[1] / "lab"
 _TASKS: Final = {
     "gray": "gray, σ 25",
     "colour": "colour, σ 25",
@@ -46,7 +46,7 @@ class Row:
 
 def read_rows(page: str) -> list[Row]:
     """Return the rows of the table; one that begins with "the same" has the task of the one before."""
-    table = page.split("**Weights, by hours.**")[1].split("\n\n")[1]
+    table = page.split("## Weights by hours")[1].split("\n\n")[2]
     rows: list[Row] = []
     for line in table.splitlines()[2:]:
         name, parameters, optimizer, minutes, _, psnr = (cell.strip() for cell in line.strip("|").split("|"))
@@ -62,7 +62,7 @@ def read_rows(page: str) -> list[Row]:
 
 def main() -> None:
     """Draw a panel for each task."""
-    rows = read_rows((_DOCS / "training.md").read_text("utf-8"))
+    rows = read_rows((_LAB / "training.md").read_text("utf-8"))
     figure, panels = plt.subplots(1, len(_TASKS), figsize=(12, 3.6), layout="constrained")
     for panel, (task, title) in zip(panels, _TASKS.items(), strict=True):
         chosen = [row for row in rows if row.task == task]
@@ -80,7 +80,7 @@ def main() -> None:
         panel.margins(y=0.25)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("validation PSNR, dB")
-    figure.savefig(_DOCS / "training.png", dpi=80)
+    figure.savefig(_LAB / "training.png", dpi=80)
 
 
 if __name__ == "__main__":

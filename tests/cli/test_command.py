@@ -269,7 +269,7 @@ def _is_known(command: str) -> bool:
 
 
 _COMMAND: Final = re.compile(
-    r"python (?:-m vheatir\.[\w.]+|datasets/\w+\.py)|`vheatir [a-z-]+|^vheatir [a-z-]+", re.MULTILINE
+    r"python (?:-m vheatir\.[\w.]+|datasets/\w+\.py)|`vheatir [a-z][a-z-]*|^vheatir [a-z][a-z-]*", re.MULTILINE
 )
 #: processes that measurements and races start
 _INTERNAL: Final = (

@@ -36,7 +36,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_weights(
         tmp_path / "w.safetensors",
         network,
-        task="denoise-gray",
+        name="denoise-gray",
         ranges={"sigma": (0, 55)},
         training={},
         licence="CC0-1.0",

@@ -24,7 +24,7 @@ from vheatir.evaluation.results import Result
 from vheatir.evaluation.scoring import ScoringError, score_set
 from vheatir.evaluation.sets import ImageSet, SetError, open_set
 from vheatir.inference.network import load_model
-from vheatir.weights.file import CheckpointError
+from vheatir.weights.file import WeightsError
 
 HERE = Environment("a machine", "cpu", 1, "2.13.0", "3.12.3", "0.1.0", "0123abc", "2026-01-31")
 
@@ -296,7 +296,7 @@ def test_models_that_cannot_be_scored(tmp_path: Path) -> None:
         load_method(str(path), task="jpeg", channels=1)
     with pytest.raises(ValueError, match=r"is for denoise-gray, not for denoise-color"):
         load_method("denoise-gray", task="denoise", channels=3)
-    with pytest.raises(CheckpointError, match="neither a weights file nor a bundled model"):
+    with pytest.raises(WeightsError, match="neither a weights file nor a bundled model"):
         load_method("nothing", task="denoise", channels=1)
     with pytest.raises(ValueError, match="sigma is 0 to 55"):
         load_method(str(path), task="denoise", channels=1)(np.zeros((16, 16), np.float32), 75)
@@ -304,8 +304,8 @@ def test_models_that_cannot_be_scored(tmp_path: Path) -> None:
 
 def test_fast_is_the_bundled_model_of_task_and_channels() -> None:
     method = load_method("fast", task="denoise", channels=1, device="cpu")
-    assert (method.name, method.model.task) == ("vHeatIR fast", "denoise-gray")
-    assert load_method("fast", task="jpeg", channels=3, device="cpu").model.task == "jpeg-color"
+    assert (method.name, method.model.name) == ("vHeatIR fast", "denoise-gray")
+    assert load_method("fast", task="jpeg", channels=3, device="cpu").model.name == "jpeg-color"
 
 
 def test_the_environment_tells_where_it_was(repository: Path) -> None:

@@ -20,7 +20,7 @@ import vheatir
 from vheatir.cli.main import main
 from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.levels import Levels
-from vheatir.weights.file import CheckpointError, WeightsHeader, load_weights, read_header, save_weights
+from vheatir.weights.file import WeightsError, WeightsHeader, load_weights, read_header, save_weights
 
 COLOR: NDArray[np.uint8] = data.astronaut()[:72, :88]
 GRAY: NDArray[np.uint8] = data.camera()[:72, :88]
@@ -44,7 +44,7 @@ def test_a_weights_file_holds_a_pyramid_and_both_ranges(tmp_path: Path) -> None:
     path = save_tiny_weights(tmp_path / "photo.safetensors", "photo")
     network, header = load_weights(path)
     assert isinstance(network, vheatir.VHeatPyramid)
-    assert (header.task, header.degradation, header.channels) == ("photo", "photo", 3)
+    assert (header.name, header.task, header.channels) == ("photo", "photo", 3)
     assert header.ranges == {"sigma": (0.0, 55.0), "quality": (10.0, 95.0)}
     assert header == read_header(path)
     x, blind = tensor(COLOR), torch.tensor([[-1.0, -1.0]])
@@ -55,8 +55,8 @@ def test_a_weights_file_holds_a_pyramid_and_both_ranges(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ranges", [{"sigma": (0, 55)}, {}, {"quality": (10, 95)}])
 def test_a_photo_model_without_both_ranges_is_refused(ranges: Any, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="needs the range of sigma and quality for photo"):
-        save_weights(tmp_path / "a.safetensors", tiny_pyramid(), task="photo", ranges=ranges, training={}, licence="")
+    with pytest.raises(WeightsError, match="needs the range of sigma and quality for photo"):
+        save_weights(tmp_path / "a.safetensors", tiny_pyramid(), name="photo", ranges=ranges, training={}, licence="")
 
 
 # the model
@@ -69,6 +69,19 @@ def test_levels_are_told_in_the_users_units() -> None:
     torch.testing.assert_close(model(x, sigma=torch.tensor([51.0]), quality=torch.tensor(40.0)), expected)
     torch.testing.assert_close(model(x), model.network(x, torch.tensor([[-1.0, -1.0]])))
     torch.testing.assert_close(model(x, quality=40), model.network(x, torch.tensor([[-1.0, 0.6]])))
+
+
+def test_each_image_of_a_batch_has_levels_and_a_strength_of_its_own() -> None:
+    model = vheatir.load_model("photo")
+    x = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    sigma, quality = torch.tensor([-1.0, 20.0, -1.0]), torch.tensor([40.0, -1.0, -1.0])
+    batch = model(x, sigma=sigma, quality=quality, strength=torch.tensor([1.0, 0.5, 2.0]))
+    single = [
+        model(x[:1], quality=40),
+        model(x[1:2], sigma=20, strength=0.5),
+        model(x[2:], strength=2.0),
+    ]
+    torch.testing.assert_close(batch, torch.cat(single), rtol=0, atol=1e-5)
 
 
 def test_what_a_model_is_not_told_by_name_is_refused() -> None:

@@ -22,7 +22,7 @@ from vheatir.data.device import degrade
 from vheatir.inference.compute import Precision
 from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.restorer import RestorationError
-from vheatir.weights.file import Degradation, Ranges, Task, WeightsHeader, load_weights
+from vheatir.weights.file import ModelName, Ranges, Task, WeightsHeader, load_weights
 
 Array = npt.NDArray[Any]
 
@@ -41,7 +41,7 @@ class Spy(nn.Module):
         return x + self.offset
 
 
-def as_model(network: nn.Module, task: Task = "denoise-gray") -> RestorationNetwork:
+def as_model(network: nn.Module, task: ModelName = "denoise-gray") -> RestorationNetwork:
     ranges: Ranges = {"sigma": (0.0, 55.0)} if task.startswith("denoise") else {"quality": (10.0, 95.0)}
     return RestorationNetwork(network, WeightsHeader(task, ranges, "VHeatIR", {}, {}, "CC0-1.0"))
 
@@ -57,7 +57,7 @@ def pixels(shape: tuple[int, ...], dtype: Any) -> Array:
 
 
 @pytest.mark.parametrize(("task", "level"), [("denoise-gray", 15.0), ("denoise-gray", 55.0), ("jpeg-gray", 10.0)])
-def test_a_network_is_told_what_it_was_trained_with(task: Task, level: float) -> None:
+def test_a_network_is_told_what_it_was_trained_with(task: ModelName, level: float) -> None:
     """The condition of a level is the one that training made of it, on a CPU and on a device."""
     draw = GaussianNoise(level, level) if task.startswith("denoise") else JpegCompression(int(level), int(level))
     clean = pixels((16, 16), np.uint8)
@@ -72,7 +72,7 @@ def test_a_network_is_told_what_it_was_trained_with(task: Task, level: float) ->
     ("task", "level", "condition"),
     [("denoise-gray", 51, 0.2), ("denoise-gray", 0, 0.0), ("jpeg-gray", 25, 0.75), ("jpeg-gray", 100, 0.05)],
 )
-def test_the_level_becomes_the_networks_condition(task: Task, level: float, condition: float) -> None:
+def test_the_level_becomes_the_networks_condition(task: ModelName, level: float, condition: float) -> None:
     spy = Spy()
     as_model(spy, task)(torch.rand(3, 1, 4, 5), level)
     assert spy.condition.shape == (3,)
@@ -124,7 +124,7 @@ def test_a_loaded_model_computes_what_was_saved(tmp_path: Path) -> None:
 
     model = vheatir.load_model(path)
 
-    assert (model.task, model.channels, model.level_min, model.level_max) == ("denoise-gray", 1, 0.0, 55.0)
+    assert (model.name, model.channels, model.level_min, model.level_max) == ("denoise-gray", 1, 0.0, 55.0)
     assert not model.training
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -350,7 +350,7 @@ def test_arrays_of_other_classes_are_refused(kind: Any, sigma: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(16, 20), (16, 20, 3)])
 def test_either_byte_order_gives_the_same_numbers(shape: tuple[int, ...]) -> None:
-    task: Task = "denoise-gray" if len(shape) == 2 else "denoise-color"
+    task: ModelName = "denoise-gray" if len(shape) == 2 else "denoise-color"
     image = pixels(shape, np.uint16)
     for native, other in ((np.dtype("=u2"), ">u2"), (np.dtype("=f4"), ">f4")):
         plain = image if native.kind == "u" else (image / 65535).astype(native)
@@ -493,13 +493,13 @@ def psnr(a: Array, b: Array) -> float:
     return float(10 * np.log10(255.0**2 / error))
 
 
-def photograph(task: Task) -> Array:
+def photograph(task: ModelName) -> Array:
     image = skimage.data.camera() if task.endswith("gray") else skimage.data.astronaut()
     return cast("Array", image[:192, 128:320])
 
 
 @pytest.mark.parametrize("task", ["denoise-gray", "denoise-color"])
-def test_bundled_weights_denoise(task: Task) -> None:
+def test_bundled_weights_denoise(task: ModelName) -> None:
     clean = photograph(task)
     noise = np.random.default_rng(0).normal(0, 25, clean.shape)
     noisy = np.clip(np.rint(clean + noise), 0, 255).astype(np.uint8)
@@ -510,7 +510,7 @@ def test_bundled_weights_denoise(task: Task) -> None:
 
 
 @pytest.mark.parametrize("task", ["jpeg-gray", "jpeg-color"])
-def test_bundled_weights_remove_jpeg_artifacts(task: Task) -> None:
+def test_bundled_weights_remove_jpeg_artifacts(task: ModelName) -> None:
     clean = photograph(task)
     _, data = cv2.imencode(".jpg", clean[..., ::-1] if clean.ndim == 3 else clean, [cv2.IMWRITE_JPEG_QUALITY, 10])
     decoded = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -523,7 +523,7 @@ def test_bundled_weights_remove_jpeg_artifacts(task: Task) -> None:
 
 
 def test_bundled_weights_cover_the_promised_levels() -> None:
-    promised: dict[Degradation, tuple[float, float]] = {"denoise": (0, 55), "jpeg": (10, 95)}
+    promised: dict[Task, tuple[float, float]] = {"denoise": (0, 55), "jpeg": (10, 95)}
     for degradation, levels in promised.items():
         for colour in ("gray", "color"):
             model = vheatir.load_model(f"{degradation}-{colour}")
@@ -569,7 +569,7 @@ def test_small_images_of_one_kind_go_together() -> None:
 
 @pytest.mark.parametrize("task", ["denoise-gray", "denoise-color"])
 @pytest.mark.parametrize("name", ["camera", "astronaut", "coffee", "chelsea"])
-def test_bundled_weights_leave_clean_images_alone(task: Task, name: str) -> None:
+def test_bundled_weights_leave_clean_images_alone(task: ModelName, name: str) -> None:
     image = getattr(skimage.data, name)()[100:260, 120:300]
     gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     clean = gray if task == "denoise-gray" else np.stack((gray,) * 3, -1) if image.ndim == 2 else image
@@ -595,7 +595,7 @@ def test_bundled_weights_leave_clean_images_alone(task: Task, name: str) -> None
         ("jpeg-gray", 10, 1.0),
     ],
 )
-def test_the_correction_fades_towards_level_zero(task: Task, level: float, share: float) -> None:
+def test_the_correction_fades_towards_level_zero(task: ModelName, level: float, share: float) -> None:
     x = torch.rand(2, 1, 4, 5)
     restored = as_model(Spy(offset=0.5), task)(x, level)
     assert torch.allclose(restored - x, torch.full_like(x, 0.5 * share), atol=1e-6)

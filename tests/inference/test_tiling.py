@@ -25,7 +25,7 @@ from vheatir.inference.memory import free_bytes, is_out_of_memory, largest_tile
 from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.restorer import DEFAULT_TILE
 from vheatir.inference.tiling import axis_tiles, restore_in_bands, restore_in_tiles
-from vheatir.weights.file import Task, WeightsHeader
+from vheatir.weights.file import ModelName, WeightsHeader
 
 Array = npt.NDArray[Any]
 
@@ -127,7 +127,7 @@ def test_joints_do_not_show(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "level"), [("denoise-gray", 25), ("denoise-gray", 50), ("denoise-color", 25), ("jpeg-gray", 10)]
 )
-def test_joints_do_not_show_with_the_bundled_weights(task: Task, level: float) -> None:
+def test_joints_do_not_show_with_the_bundled_weights(task: ModelName, level: float) -> None:
     """Real images, tiles of the default size: no pixel differs by 1/255 from the whole image's result."""
     image = (skimage.data.camera() if task.endswith("gray") else skimage.data.astronaut())[:, :264]
     clean = np.concatenate((image, image[::-1], image[:100]))  # higher than a tile

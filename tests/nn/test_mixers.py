@@ -16,7 +16,7 @@ from vheatir.nn import VHeatIR, VHeatIRConfig
 from vheatir.nn.complexity import count_parameters, image_multiply_adds
 from vheatir.nn.mixers import MIXERS, AttentionMixer, HcNetMixer, HcNetStep, IdentityMixer, MixerName, default_heads
 from vheatir.nn.vheatir import Block, GatedBranch, make_mlp
-from vheatir.weights.file import TASKS, load_weights, save_weights, weights_path
+from vheatir.weights.file import MODELS, load_weights, save_weights, weights_path
 
 STEPS = get_args(HcNetStep)
 
@@ -323,7 +323,7 @@ def test_bf16_training_reaches_every_weight(mixer: MixerName) -> None:
 def test_weights_files_hold_the_mixer(mixer: MixerName, tmp_path: Path) -> None:
     net = network(mixer, condition=True)
     path = tmp_path / "model.safetensors"
-    save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
+    save_weights(path, net, name="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     loaded, header = load_weights(path)
     assert header.arch["mixer"] == mixer
     assert loaded.config == net.config
@@ -331,7 +331,7 @@ def test_weights_files_hold_the_mixer(mixer: MixerName, tmp_path: Path) -> None:
     assert isinstance(loaded.groups[0].get_submodule("blocks.1.branch.mixer"), MIXERS[mixer])
 
 
-@pytest.mark.parametrize("task", [task for task in TASKS if task != "photo"])
+@pytest.mark.parametrize("task", [task for task in MODELS if task != "photo"])
 def test_bundled_weights_are_heat_told_or_not(task: Any) -> None:
     """Files from before there was a choice do not name their mixer."""
     loaded, header = load_weights(weights_path(task))

@@ -56,8 +56,8 @@ def test_the_readme_shows_every_score_as_measured() -> None:
 
 
 def test_what_the_weights_still_miss_is_counted_from_the_measured_scores() -> None:
-    """The rows ``| set, levels | aim | reached | missing |`` of docs/training.md."""
-    page = (REPOSITORY / "docs" / "training.md").read_text("utf-8")
+    """The rows ``| set, levels | aim | reached | missing |`` of docs/lab/training.md."""
+    page = (REPOSITORY / "docs" / "lab" / "training.md").read_text("utf-8")
     rows = [row.strip("| ").split(" | ") for row in page.split("| | aim | reached | missing |")[1].splitlines()[2:8]]
     columns = ["Set12", "BSD68", "McMaster", "LIVE1, gray", "classic5, gray", "LIVE1, RGB"]
     for (name, aim, reached, missing), column in zip(rows, columns, strict=True):

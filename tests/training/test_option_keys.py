@@ -154,7 +154,7 @@ def test_every_key_of_a_degradation(tmp_path: Path, key: str, channels: int) -> 
         network_g__in_chans=channels,
     )
     task = "denoise" if degradation["type"] == "noise" else "jpeg"
-    assert header.task == f"{task}-{'gray' if channels == 1 else 'color'}"
+    assert header.name == f"{task}-{'gray' if channels == 1 else 'color'}"
     assert header.level_range == levels
 
 

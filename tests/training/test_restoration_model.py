@@ -270,7 +270,7 @@ def test_safetensors_weights(tmp_path: Path) -> None:
     net = VHeatIR(**network_arguments(TINY_NETWORK))
     wake_up(net)
     path = tmp_path / "weights.safetensors"
-    save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
+    save_weights(path, net, name="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     model = RestorationModel(model_options(tmp_path, path__pretrain_network_g=str(path)))
     for name, tensor in model.net_g.state_dict().items():
         assert tensor.dtype == torch.float32

@@ -232,7 +232,7 @@ def test_a_mixture_trains_resumes_and_becomes_a_photo_model(folder: Path) -> Non
     checkpoint = folder / "experiments" / "whole" / "models" / "net_g_6.pth"
     assert command(["export", "-opt", path, str(checkpoint), str(weights)]) == 0
     header = read_header(weights)
-    assert (header.task, header.ranges) == ("photo", {"sigma": (0.0, 55.0), "quality": (10.0, 95.0)})
+    assert (header.name, header.ranges) == ("photo", {"sigma": (0.0, 55.0), "quality": (10.0, 95.0)})
     photo = data.astronaut()[:40, :56]
     restored = vheatir.restore(photo, task="photo", model=weights)
     assert restored.shape == photo.shape
@@ -411,7 +411,7 @@ def convert(checkpoint: Path, path: Path) -> Path:
     network = training_options()["network_g"]
     net = VHeatIR(**network_arguments(network))
     net.load_state_dict(load(checkpoint)["params_ema"])
-    save_weights(path, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
+    save_weights(path, net, name="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     return path
 
 

@@ -15,7 +15,7 @@ from tiny_weights import save_tiny_weights, tiny_network
 
 import vheatir.weights.file
 from vheatir.weights.file import (
-    CheckpointError,
+    WeightsError,
     load_weights,
     read_header,
     save_weights,
@@ -57,9 +57,9 @@ def test_the_file_says_everything_about_the_network(weights: Path) -> None:
     assert json.loads(metadata.pop("training")) == {"steps": 0}
     assert metadata == {
         "format": "vheatir",
-        "format_version": "1",
+        "format_version": "2",
         "network": "VHeatIR",
-        "task": "denoise-gray",
+        "model": "denoise-gray",
         "level_min": "0",
         "level_max": "55",
         "licence": "CC0-1.0",
@@ -77,7 +77,7 @@ def test_the_network_comes_back_in_float32_with_half_precision_values(weights: P
     for name, tensor in original.state_dict().items():
         assert state[name].dtype == torch.float32
         assert torch.equal(state[name], tensor.half().float()), name
-    assert (header.task, header.degradation, header.channels) == ("denoise-gray", "denoise", 1)
+    assert (header.name, header.task, header.channels) == ("denoise-gray", "denoise", 1)
     assert (header.ranges, header.level_range) == ({"sigma": (0.0, 55.0)}, (0.0, 55.0))
     assert header == read_header(weights)
 
@@ -86,14 +86,14 @@ def test_float32_storage_is_exact(tmp_path: Path) -> None:
     net = tiny_network(3, seed=3)
     path = tmp_path / "exact.safetensors"
     save_weights(
-        path, net, task="jpeg-color", ranges={"quality": (10, 95)}, training={}, licence="CC0-1.0", dtype=torch.float32
+        path, net, name="jpeg-color", ranges={"quality": (10, 95)}, training={}, licence="CC0-1.0", dtype=torch.float32
     )
     x = torch.rand(2, 3, 9, 7, generator=torch.Generator().manual_seed(0))
     condition = torch.tensor([0.1, 0.9])
 
     network, header = load_weights(path)
 
-    assert (header.degradation, header.channels) == ("jpeg", 3)
+    assert (header.task, header.channels) == ("jpeg", 3)
     assert torch.equal(network(x, condition), net(x, condition))
 
 
@@ -102,10 +102,10 @@ def test_float32_storage_is_exact(tmp_path: Path) -> None:
     [
         ({"format": "other"}, "not a vHeatIR weights file"),
         ({"format": None}, "not a vHeatIR weights file"),
-        ({"format_version": "2"}, "format version 2"),
-        ({"task": "derain-gray"}, "'derain-gray'; use one of denoise-gray"),
-        ({"task": "denoise-color"}, "in_chans=1, but denoise-color needs 3"),
-        ({"task": None}, "damaged header"),
+        ({"format_version": "1"}, "format version 1"),
+        ({"model": "derain-gray"}, "'derain-gray'; use one of denoise-gray"),
+        ({"model": "denoise-color"}, "in_chans=1, but denoise-color needs 3"),
+        ({"model": None}, "damaged header"),
         ({"level_max": "many"}, "damaged header"),
         ({"level_max": "nan"}, "levels 0 to nan"),
         ({"level_min": "40", "level_max": "30"}, "levels 40 to 30"),
@@ -120,7 +120,7 @@ def test_float32_storage_is_exact(tmp_path: Path) -> None:
 )
 def test_a_header_that_cannot_be_used_is_named(weights: Path, metadata: Mapping[str, str | None], message: str) -> None:
     rewrite(weights, metadata=metadata)
-    with pytest.raises(CheckpointError, match=message) as caught:
+    with pytest.raises(WeightsError, match=message) as caught:
         load_weights(weights)
     assert str(weights) in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_tensors_that_do_not_fit_are_named(
     weights: Path, tensors: Mapping[str, torch.Tensor | None], message: str
 ) -> None:
     rewrite(weights, tensors=tensors)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(WeightsError, match=message):
         load_weights(weights)
 
 
@@ -155,13 +155,13 @@ def test_a_pickle_is_refused_and_never_executed(tmp_path: Path) -> None:
     path, trace = tmp_path / "weights.pth", tmp_path / "executed"
     path.write_bytes(pickle.dumps(CreatesFile(trace)))
 
-    with pytest.raises(CheckpointError, match="cannot be read as a safetensors file"):
+    with pytest.raises(WeightsError, match="cannot be read as a safetensors file"):
         load_weights(path)
     assert not trace.exists()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"nowhere\.safetensors does not exist"):
+    with pytest.raises(WeightsError, match=r"nowhere\.safetensors does not exist"):
         read_header(tmp_path / "nowhere.safetensors")
 
 
@@ -169,10 +169,10 @@ def test_bundled_names_and_paths_are_found(weights: Path, monkeypatch: pytest.Mo
     bundled = save_tiny_weights(weights.with_name("jpeg-color.safetensors"), "jpeg-color")
     monkeypatch.setattr(vheatir.weights.file, "BUNDLED_WEIGHTS", weights.parent)
     assert weights_path("jpeg-color") == bundled
-    with pytest.raises(CheckpointError, match=r"jpeg-gray\.safetensors are missing; install vheatir again"):
+    with pytest.raises(WeightsError, match=r"jpeg-gray\.safetensors are missing; install vheatir again"):
         weights_path("jpeg-gray")
     assert weights_path(str(weights)) == weights
-    with pytest.raises(CheckpointError, match=r"denoise-grey is neither .* denoise-gray, denoise-color"):
+    with pytest.raises(WeightsError, match=r"denoise-grey is neither .* denoise-gray, denoise-color"):
         weights_path("denoise-grey")
 
 
@@ -181,17 +181,17 @@ def test_weights_that_overflow_half_precision_are_refused_and_the_old_file_stays
     net = tiny_network(1)
     torch.nn.init.constant_(net.conv_last.weight, 1e6)
 
-    with pytest.raises(CheckpointError, match=r"conv_last\.weight is not finite in torch\.float16"):
-        save_weights(weights, net, task="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
+    with pytest.raises(WeightsError, match=r"conv_last\.weight is not finite in torch\.float16"):
+        save_weights(weights, net, name="denoise-gray", ranges={"sigma": (0, 55)}, training={}, licence="CC0-1.0")
     assert weights.read_bytes() == before
 
 
 def test_a_task_of_other_channels_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="in_chans=1, but jpeg-color needs 3"):
+    with pytest.raises(WeightsError, match="in_chans=1, but jpeg-color needs 3"):
         save_weights(
             tmp_path / "a.safetensors",
             tiny_network(1),
-            task="jpeg-color",
+            name="jpeg-color",
             ranges={"quality": (10, 95)},
             training={},
             licence="CC0-1.0",

@@ -144,19 +144,19 @@ def _read(arguments: argparse.Namespace, model: RestorationNetwork) -> tuple[Ten
     from vheatir.inference.restorer import Restorer
     from vheatir.levels.levels import trained_levels
 
-    if model.task == "photo":
+    if model.name == "photo":
         raise UsageError("Model photo is told two levels or none; explanations are of models that are told one.")
-    is_denoising = model.header.degradation == "denoise"
+    is_denoising = model.header.task == "denoise"
     if (arguments.quality if is_denoising else arguments.sigma) is not None:
         wrong, right = ("quality", "sigma") if is_denoising else ("sigma", "quality")
-        raise UsageError(f"Model {model.task} takes --{right}, not --{wrong}.")
+        raise UsageError(f"Model {model.name} takes --{right}, not --{wrong}.")
     read = read_image(arguments.image)
     canvas = canvas_of(read.upright().pixels)
     if model.channels == 1 and not canvas.has_equal_channels:
-        raise UsageError(f"{arguments.image} is a colour image and model {model.task} takes gray ones.")
+        raise UsageError(f"{arguments.image} is a colour image and model {model.name} takes gray ones.")
     if model.channels == 3 and canvas.channels == 1:
-        raise UsageError(f"{arguments.image} is a gray image and model {model.task} takes colour ones.")
-    restorer = Restorer(model.header.degradation, model=model)
+        raise UsageError(f"{arguments.image} is a gray image and model {model.name} takes colour ones.")
+    restorer = Restorer(model.header.task, model=model)
     given: float | Literal["auto"] | None = arguments.sigma
     sigma: float | Literal["auto"] | None = "auto" if is_denoising and given is None else given
     levels, found = restorer.file_levels(arguments.image, read, sigma, arguments.quality)

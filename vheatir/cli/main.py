@@ -22,7 +22,7 @@ VERBS: Final = {
     "pack": "put training images into one archive of limited size",
     "train": "train a network from an option file",
     "pretrain": "pretrain a network on photos alone, from an option file",
-    "export": "turn a checkpoint of a training into a weights file",
+    "export": "turn a checkpoint into a weights file, or weights into an ONNX file",
     "test": "score weights on the sets of an option file",
     "benchmark": "score models and other methods on sets of images",
     "race": "train networks that differ in one thing under equal conditions",

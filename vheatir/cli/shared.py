@@ -42,7 +42,15 @@ exit codes:
   be read, used or written; 130 interrupted, what was finished is kept"""
 
 #: which extra of this package brings a package
-_EXTRAS: Final = {"skimage": "metrics", "lpips": "metrics", "msgspec": "train", "yaml": "train", "lmdb": "train"}
+_EXTRAS: Final = {
+    "skimage": "metrics",
+    "lpips": "metrics",
+    "msgspec": "train",
+    "yaml": "train",
+    "lmdb": "train",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+}
 
 
 def new_parser(verb: str, description: str, epilog: str = "") -> argparse.ArgumentParser:

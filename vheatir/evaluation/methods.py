@@ -92,7 +92,7 @@ class ModelMethod:
             restored: Tensor = self.model(x, sigma=levels.sigma, quality=levels.quality)
             return restored
 
-        overlap = tile_overlap(self.model.header.degradation, levels)
+        overlap = tile_overlap(self.model.header.task, levels)
         return _restored(whole, degraded, self.model, self.model.channels, self.tile, overlap)
 
     def check(self, level: float) -> Levels:
@@ -111,7 +111,7 @@ class ModelMethod:
         return _multiply_adds(self.model.network, height, width)
 
     def _levels(self, level: float) -> Levels:
-        if self.model.task != "photo":
+        if self.model.name != "photo":
             return Levels(sigma=level) if self.task == "denoise" else Levels(quality=level)
         return Levels(sigma=level, quality=100.0) if self.task == "denoise" else Levels(sigma=0.0, quality=level)
 
@@ -182,7 +182,7 @@ def load_method(
         tile: as for :class:`ModelMethod`.
 
     Raises:
-        ValueError: if it is a configuration without bundled weights, no weights at all (a CheckpointError), or weights
+        ValueError: if it is a configuration without bundled weights, no weights at all (a WeightsError), or weights
             of another task or for other channels; if there is no such device.
     """
     color = "gray" if channels == 1 else "color"
@@ -193,8 +193,8 @@ def load_method(
         )
     is_bundled = name_or_path == _BUNDLED_CONFIG
     model = cached_model(f"{task}-{color}" if is_bundled else name_or_path, select_device(device))
-    if model.task != "photo" and (model.header.degradation != task or model.channels != channels):
-        raise ValueError(f"Model {name_or_path} is for {model.task}, not for {task}-{color}; give another --model.")
+    if model.name != "photo" and (model.header.task != task or model.channels != channels):
+        raise ValueError(f"Model {name_or_path} is for {model.name}, not for {task}-{color}; give another --model.")
     name = {_BUNDLED_CONFIG: f"vHeatIR {_BUNDLED_CONFIG}", "photo": "vHeatIR photo"}.get(
         name_or_path, Path(name_or_path).stem
     )

@@ -15,7 +15,7 @@ from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.grain import estimate_noise
 from vheatir.levels.jpeg_trace import lowest_jpeg_quality
 from vheatir.levels.levels import Levels, Sigma, given_numbers, is_auto, mean_sigma
-from vheatir.weights.file import Degradation
+from vheatir.weights.file import Task
 
 __all__ = ["Auto", "LevelFinder", "given_levels"]
 
@@ -35,7 +35,7 @@ class LevelFinder:
         model_for: the model for gray images (True) or colour ones, loaded when it is asked for.
     """
 
-    def __init__(self, task: Degradation, model_for: Callable[[bool], RestorationNetwork]) -> None:
+    def __init__(self, task: Task, model_for: Callable[[bool], RestorationNetwork]) -> None:
         self._task = task
         self._model_for = model_for
 

@@ -13,7 +13,7 @@ from vheatir.levels.levels import Levels, check_levels
 from vheatir.nn import VHeatPyramid
 from vheatir.nn.condition import UNKNOWN, jpeg_condition, noise_condition
 from vheatir.nn.cpu import fast_on_cpu
-from vheatir.weights.file import LevelName, Task, WeightsHeader, load_weights, weights_path
+from vheatir.weights.file import LevelName, ModelName, Task, WeightsHeader, load_weights, weights_path
 
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
 
@@ -30,7 +30,8 @@ class RestorationNetwork(nn.Module):
         header: what its weights file says about it.
 
     Attributes:
-        task: "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color" or "photo".
+        name: "denoise-gray", "denoise-color", "jpeg-gray", "jpeg-color" or "photo".
+        task: "denoise", "jpeg" or "photo".
         channels: 1 (gray) or 3 (RGB).
         level_min: smallest level that it was trained for, σ in 8-bit units or JPEG quality; σ for "photo".
         level_max: largest level that it was trained for.
@@ -40,6 +41,7 @@ class RestorationNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.header = header
+        self.name: ModelName = header.name
         self.task: Task = header.task
         self.channels = header.channels
         self.level_min, self.level_max = header.level_range
@@ -51,7 +53,7 @@ class RestorationNetwork(nn.Module):
         *,
         sigma: float | Tensor | None = None,
         quality: float | Tensor | None = None,
-        strength: float = 1.0,
+        strength: float | Tensor = 1.0,
     ) -> Tensor:
         """Restore a batch of images of one size.
 
@@ -62,9 +64,9 @@ class RestorationNetwork(nn.Module):
             sigma: standard deviation of the noise in 8-bit units, 0 to 255: a number, or a tensor of shape () or (B,).
                 The weights know ``level_min`` to ``level_max``; beyond, they extrapolate.
             quality: JPEG quality, 1 to 100, 100 for no compression. A network of the task "photo" takes both, either or
-                none, and estimates what it is not told.
-            strength: factor of the levels, σ and 100 - quality. At level 0 the result is the input, and near it a
-                mixture of the two.
+                none, and estimates what it is not told; in a tensor, a negative number stands for that.
+            strength: factor of the levels, σ and 100 - quality: a number, or a tensor of shape (B,). At level 0 the
+                result is the input, and near it a mixture of the two.
 
         Returns:
             Restored images, shape (B, channels, H, W), of x's dtype, not clamped.
@@ -74,12 +76,13 @@ class RestorationNetwork(nn.Module):
                 Tensors are not checked, since that would make a GPU wait.
         """
         if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(f"Model {self.task} takes (B, {self.channels}, H, W), not {tuple(x.shape)}.")
+            raise ValueError(f"Model {self.name} takes (B, {self.channels}, H, W), not {tuple(x.shape)}.")
         condition = self._condition(self._told(level, sigma, quality), x)
         weight = next(self.network.parameters())
         moved = x.to(weight.dtype)
         if self.task == "photo":
-            restored: Tensor = self.network(moved, condition, strength=strength)
+            factor = strength[:, None, None, None] if isinstance(strength, Tensor) else strength
+            restored: Tensor = self.network(moved, condition, strength=factor)
         else:
             restored = self._restore_by_one_level(moved, condition[:, 0] * strength)
         return restored.to(x.dtype)
@@ -104,7 +107,7 @@ class RestorationNetwork(nn.Module):
             ValueError: if the network is of another task.
         """
         if not isinstance(self.network, VHeatPyramid):
-            raise ValueError(f"Model {self.task} does not estimate levels; photo does.")
+            raise ValueError(f"Model {self.name} does not estimate levels; photo does.")
         with torch.inference_mode():
             noise, jpeg = self.network.estimate_levels(x.to(next(self.parameters()).dtype)).mean(dim=(0, 2, 3)).tolist()
         return Levels(sigma=255.0 * noise, quality=max(1.0, 100.0 - 100.0 * jpeg))
@@ -116,14 +119,14 @@ class RestorationNetwork(nn.Module):
         given: dict[LevelName, float | Tensor | None] = {"sigma": sigma, "quality": quality}
         known = list(self.header.ranges)
         if level is not None and (len(known) > 1 or given[known[0]] is not None):
-            raise ValueError(f"Model {self.task} takes {' and '.join(known)} by name, and no level beside them.")
+            raise ValueError(f"Model {self.name} takes {' and '.join(known)} by name, and no level beside them.")
         if level is not None:
             given[known[0]] = level
         for name, value in given.items():
             if value is not None and name not in known:
-                raise ValueError(f"Model {self.task} takes {' and '.join(known)}, not {name}.")
+                raise ValueError(f"Model {self.name} takes {' and '.join(known)}, not {name}.")
             if value is None and len(known) == 1 and name in known:
-                raise ValueError(f"Model {self.task} needs {name}.")
+                raise ValueError(f"Model {self.name} needs {name}.")
         return {name: given[name] for name in known}
 
     def _condition(self, told: dict[LevelName, float | Tensor | None], x: Tensor) -> Tensor:
@@ -141,7 +144,8 @@ class RestorationNetwork(nn.Module):
                     f"{name} is a number or has shape ({x.shape[0]},), one for each image, not {tuple(levels.shape)}."
                 )
             levels = levels.expand(x.shape[0])
-            columns.append(noise_condition(levels) if name == "sigma" else jpeg_condition(levels))
+            known = noise_condition(levels) if name == "sigma" else jpeg_condition(levels)
+            columns.append(torch.where(levels < 0, UNKNOWN, known))
         return torch.stack(columns, dim=1)
 
 
@@ -168,7 +172,7 @@ def load_model(
         The model in evaluation mode, with frozen weights (``requires_grad_()`` thaws them for fine-tuning).
 
     Raises:
-        CheckpointError: if the name or the file is not one of ours.
+        WeightsError: if the name or the file is not one of ours.
     """
     network, header = load_weights(weights_path(name_or_path))
     model = RestorationNetwork(fast_on_cpu(network), header).eval().requires_grad_(False)
@@ -181,7 +185,7 @@ def cached_model(name_or_path: str | Path, device: torch.device) -> RestorationN
     """Load a model as :func:`load_model` does, and keep the latest few for the next call.
 
     Raises:
-        CheckpointError: if the name or the file is not one of ours.
+        WeightsError: if the name or the file is not one of ours.
     """
     path = weights_path(name_or_path)
     return _load_once(path.absolute(), path.stat().st_mtime_ns, device)

@@ -30,7 +30,7 @@ from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import RestorationError, TileRunner
 from vheatir.levels.levels import Levels, Sigma, scaled_levels, trained_levels
-from vheatir.weights.file import Degradation
+from vheatir.weights.file import Task
 
 __all__ = ["FileResult", "RestorationError", "Restorer", "restore"]
 
@@ -92,7 +92,7 @@ class Restorer:
 
     def __init__(
         self,
-        task: Degradation,
+        task: Task,
         *,
         model: str | Path | RestorationNetwork | None = None,
         device: str | torch.device | None = None,
@@ -109,7 +109,7 @@ class Restorer:
             raise ValueError(f"A tile has a side of {SMALLEST_TILE} pixels or more, not {tile}.")
         if not 0 <= strength < math.inf:
             raise ValueError(f"strength is a factor of 0 or more, not {strength:g}.")
-        self.task: Degradation = task
+        self.task: Task = task
         self.precision: Precision = precision
         self.tile = tile
         self.ensemble = ensemble
@@ -138,7 +138,7 @@ class Restorer:
             The restored image: same kind, dtype, shape and device, clamped to the range and rounded.
 
         Raises:
-            ValueError: if an argument is missing, out of range, or unfit for the others (CheckpointError is one);
+            ValueError: if an argument is missing, out of range, or unfit for the others (WeightsError is one);
                 or if no quality is found.
             TypeError: if the image's type is not one of those above.
             RestorationError: if the result is not finite in fp32 either.
@@ -255,7 +255,7 @@ class Restorer:
         device = next(model.parameters()).device
         check_precision(self.precision, device)
         told = trained_levels(model.header, levels)
-        is_photo = model.task == "photo"
+        is_photo = model.name == "photo"
         tile = min(DEFAULT_TILE, largest_tile(model.network, device, images=len(canvases) * first.batch))
         runner = TileRunner(
             model,
@@ -286,8 +286,8 @@ class Restorer:
         if self._model is None:
             return cached_model(f"{self.task}-{'gray' if is_gray else 'color'}", device)
         loaded = self._model if isinstance(self._model, RestorationNetwork) else cached_model(self._model, device)
-        if loaded.header.degradation != self.task:
-            raise ValueError(f"Model {loaded.task} is for task {loaded.header.degradation}, not {self.task}.")
+        if loaded.header.task != self.task:
+            raise ValueError(f"Model {loaded.name} is for task {loaded.header.task}, not {self.task}.")
         return loaded
 
     def file_levels(
@@ -313,7 +313,7 @@ class Restorer:
 def restore(
     image: ImageLike,
     *,
-    task: Degradation,
+    task: Task,
     sigma: Sigma | Auto | None = None,
     quality: float | Auto | None = None,
     device: str | torch.device | None = None,
@@ -345,6 +345,6 @@ def _with_white(path: Path, image: Image, white: int | None) -> Image:
 
 def _check_channels(model: RestorationNetwork, canvas: Canvas) -> None:
     if model.channels == 1 and not canvas.has_equal_channels:
-        raise ValueError(f"The image is a colour one and model {model.task} takes gray ones; use a colour model.")
-    if model.channels == 3 and canvas.channels == 1 and model.task != "photo":
-        raise ValueError(f"The image is a gray one and model {model.task} takes colour ones; use a gray model.")
+        raise ValueError(f"The image is a colour one and model {model.name} takes gray ones; use a colour model.")
+    if model.channels == 3 and canvas.channels == 1 and model.name != "photo":
+        raise ValueError(f"The image is a gray one and model {model.name} takes colour ones; use a gray model.")

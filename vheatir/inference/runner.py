@@ -17,7 +17,7 @@ from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.tiling import GRID, restore_in_bands, restore_in_tiles
 from vheatir.levels.levels import Levels
 from vheatir.system.threads import one_thread_after_fork
-from vheatir.weights.file import Degradation
+from vheatir.weights.file import Task
 
 __all__ = ["RestorationError", "TileRunner", "tile_overlap"]
 
@@ -34,7 +34,7 @@ class RestorationError(RuntimeError):
     """The network gave values that are not finite, in full precision too."""
 
 
-def tile_overlap(degradation: Degradation, levels: Levels) -> int:
+def tile_overlap(degradation: Task, levels: Levels) -> int:
     """Return the smallest overlap of neighbouring tiles, in pixels, for what the network is told."""
     if degradation == "photo":
         return _OVERLAP_OF_PHOTOS
@@ -77,7 +77,7 @@ class TileRunner:
         self._precision = precision
         self._device = next(model.parameters()).device
         self._transforms = range(8) if ensemble else range(1)
-        self._lost_sigma = (levels.sigma or 0.0) / 255 if is_clipped and model.header.degradation == "denoise" else 0.0
+        self._lost_sigma = (levels.sigma or 0.0) / 255 if is_clipped and model.header.task == "denoise" else 0.0
 
     def restore(self, canvas: Canvas) -> None:
         """Restore an image, piece by piece; a gray one by as many equal channels as the model takes, to one."""
@@ -127,7 +127,7 @@ class TileRunner:
             self._halve(max(x.shape[-2:]))
 
     def _overlap(self) -> int:
-        return min(tile_overlap(self._model.header.degradation, self._levels), self.tile // 2)
+        return min(tile_overlap(self._model.header.task, self._levels), self.tile // 2)
 
     def _halve(self, side: int) -> None:
         self.tile = max(SMALLEST_TILE, side // 2 // GRID * GRID)
@@ -143,7 +143,7 @@ class TileRunner:
             logger.warning("%s overflowed on a tile of %dx%d: computed again in fp32", self._precision, width, height)
             restored = self._ensemble(moved, "fp32")
         if not _is_finite(restored):
-            raise RestorationError(f"Model {self._model.task} gave values that are not finite; check its weights.")
+            raise RestorationError(f"Model {self._model.name} gave values that are not finite; check its weights.")
         return with_clipped_mean(restored, moved, self._lost_sigma).to(x.device)
 
     def _ensemble(self, x: Tensor, precision: Precision) -> Tensor:

@@ -117,13 +117,13 @@ def trained_levels(header: WeightsHeader, levels: Levels) -> Levels:
     if levels.sigma is not None:
         low, high = header.ranges["sigma"]
         if not low <= levels.sigma <= high:
-            known = f"{low:g} to {high:g} for model {header.task}, which was trained for that"
+            known = f"{low:g} to {high:g} for model {header.name}, which was trained for that"
             raise ValueError(f"sigma is {known}; not {levels.sigma:g}.")
     if levels.quality is not None:
         check_levels(levels)
         lowest, highest = header.ranges["quality"]
         if levels.quality < lowest:
-            _note_quality(header.task, levels.quality, lowest, f"{lowest:g} to {highest:g}")
+            _note_quality(header.name, levels.quality, lowest, f"{lowest:g} to {highest:g}")
             used = replace(used, quality=lowest)
     return used
 

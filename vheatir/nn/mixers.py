@@ -136,11 +136,11 @@ class AttentionMixer(TokenMixer):
         rows, columns = count_windows(height, size), count_windows(width, size)
         # row (and column) of the map in each row of the windows, which wrap around; beyond the map, its last row
         sources = [
-            ((torch.arange(count * size, device=u.device) + self.shift) % (count * size)).clamp(max=length - 1)
+            _wrapped(torch.arange(count * size, device=u.device) + self.shift, count * size).clamp(max=length - 1)
             for length, count in ((height, rows), (width, columns))
         ]
         places = [
-            (torch.arange(length, device=u.device) - self.shift) % (count * size)
+            _wrapped(torch.arange(length, device=u.device) - self.shift, count * size)
             for length, count in ((height, rows), (width, columns))
         ]
         windows = cut_windows(u, size, *sources)
@@ -180,8 +180,13 @@ class AttentionMixer(TokenMixer):
         """
         total = count_windows(length, self.window) * self.window
         position = torch.arange(total, device=self.bias.device)
-        source = (position + self.shift) % total
+        source = _wrapped(position + self.shift, total)
         return ((source < position).long() + 2 * (source >= length).long()).view(-1, self.window)
+
+
+def _wrapped(position: Tensor, total: int) -> Tensor:
+    """Positions from -total to 2 total - 1, modulo total; torch.onnx knows no remainder by an open size."""
+    return position + total * ((position < 0).long() - (position >= total).long())
 
 
 def default_heads(dim: int) -> int:

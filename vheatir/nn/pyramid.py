@@ -170,15 +170,15 @@ class VHeatPyramid(nn.Module):
             nn.init.zeros_(parameter)
 
     @overload
-    def forward(self, x: Tensor, condition: Tensor, *, strength: float = ...) -> Tensor: ...
+    def forward(self, x: Tensor, condition: Tensor, *, strength: float | Tensor = ...) -> Tensor: ...
 
     @overload
     def forward(
-        self, x: Tensor, condition: Tensor, *, strength: float = ..., with_levels: Literal[True]
+        self, x: Tensor, condition: Tensor, *, strength: float | Tensor = ..., with_levels: Literal[True]
     ) -> tuple[Tensor, Tensor]: ...
 
     def forward(
-        self, x: Tensor, condition: Tensor, *, strength: float = 1.0, with_levels: bool = False
+        self, x: Tensor, condition: Tensor, *, strength: float | Tensor = 1.0, with_levels: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Restore a batch of images of one size.
 
@@ -186,7 +186,7 @@ class VHeatPyramid(nn.Module):
             x: degraded images, shape (B, in_chans, H, W), values in [0, 1], any H, W >= 1.
             condition: shape (B, 2): noise σ/255 and JPEG (100 - quality)/100; a negative value means that it is not
                 known, and to be estimated.
-            strength: factor of both levels, given or estimated: 0 changes nothing.
+            strength: factor of both levels, given or estimated: 0 changes nothing. A number, or (B, 1, 1, 1).
             with_levels: return the estimated levels too.
 
         Returns:
@@ -197,7 +197,7 @@ class VHeatPyramid(nn.Module):
         restored = x + crop_to(correction, x.shape[-2:])
         return (restored, estimate) if with_levels else restored
 
-    def correction(self, x: Tensor, condition: Tensor, strength: float) -> tuple[Tensor, Tensor]:
+    def correction(self, x: Tensor, condition: Tensor, strength: float | Tensor) -> tuple[Tensor, Tensor]:
         """What is added to the image, (B, in_chans, H', W'), sizes rounded up; and the estimated levels."""
         folded = self._fold(x)
         estimate: Tensor = self.estimator(folded)

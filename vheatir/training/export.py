@@ -9,16 +9,16 @@ from typing import Any
 from vheatir.nn import network_arguments
 from vheatir.training.checkpoint import read_tensors
 from vheatir.training.options import check_options, read_options
-from vheatir.weights.file import NETWORKS, LevelName, Ranges, Task, save_weights
+from vheatir.weights.file import NETWORKS, LevelName, ModelName, Ranges, save_weights
 
-__all__ = ["export", "trained_ranges", "trained_task"]
+__all__ = ["export", "trained_model", "trained_ranges"]
 
 
 def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -> None:
     """Write the averaged weights of a checkpoint, in half precision, with network and task in the header.
 
     Args:
-        option_file: the training's option file: network, task and range of levels are taken from it.
+        option_file: the training's option file: network, model and range of levels are taken from it.
         checkpoint: a ``net_g_*.pth`` of that training.
         output: weights file to write.
         licence: of the weights.
@@ -27,7 +27,7 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
         OptionError: if the option file is no training file of this project's.
         FileNotFoundError: if there is no such checkpoint.
         ValueError: if the checkpoint's tensors are not those of the option file's network.
-        CheckpointError: if a weight is not finite in half precision.
+        WeightsError: if a weight is not finite in half precision.
     """
     options = read_options(option_file)
     check_options(options, is_train=True)
@@ -40,15 +40,15 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
     save_weights(
         output,
         network,
-        task=trained_task(dataset),
+        name=trained_model(dataset),
         ranges=trained_ranges(dataset["degradation"]),
         training={"option_file": option_file.name, "checkpoint": checkpoint.name, "weights": "params_ema"},
         licence=licence,
     )
 
 
-def trained_task(dataset: Mapping[str, Any]) -> Task:
-    """Task of a network trained on ``dataset``, the section ``datasets.train`` of an option file."""
+def trained_model(dataset: Mapping[str, Any]) -> ModelName:
+    """Name of the model that is trained on ``dataset``, the section ``datasets.train`` of an option file."""
     gray = dataset["in_chans"] == 1
     if dataset["degradation"]["type"] == "mixture":
         return "photo"

@@ -130,7 +130,7 @@ def _features(self: VHeatIR, x: Tensor, condition: Tensor | None = None) -> Tens
 
 @_in_inference(VHeatPyramid.forward)
 def _restore_by_pyramid(
-    self: VHeatPyramid, x: Tensor, condition: Tensor, *, strength: float = 1.0, with_levels: bool = False
+    self: VHeatPyramid, x: Tensor, condition: Tensor, *, strength: float | Tensor = 1.0, with_levels: bool = False
 ) -> Tensor | tuple[Tensor, Tensor]:
     correction, estimate = self.correction(x, condition, strength)
     restored = x + correction[..., : x.shape[-2], : x.shape[-1]]

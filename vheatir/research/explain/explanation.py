@@ -107,7 +107,7 @@ def explain(
         return receptive_field(lambda x: model(x, told), inputs(image, size, count, seed), radius)
 
     return Explanation(
-        task=model.task,
+        task=model.name,
         level=level,
         cut=cut,
         restored=restored,
