@@ -49,7 +49,7 @@ def save_and_die(model, current_iter):
         os._exit(9)
 
 RestorationModel.save_training_state = save_and_die
-training.main()
+race.main()
 """
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from vheatir.inference.network import RestorationNetwork
+from vheatir.nn import VHeatIR
 from vheatir.research.explain.blocks import block_label, conductions
 from vheatir.research.explain.conduction import Conduction, averaging_length, diffusion_length
 from vheatir.research.explain.radii import SHARES, Pixel
@@ -185,8 +186,7 @@ def _levels(model: RestorationNetwork) -> list[float]:
 
 
 def _downscale(model: RestorationNetwork) -> int:
-    downscale = getattr(model.network, "downscale", 1)
-    return downscale if isinstance(downscale, int) else 1
+    return model.network.config.downscale if isinstance(model.network, VHeatIR) else 1
 
 
 def _finite(radii: tuple[float, ...]) -> list[float | None]:
