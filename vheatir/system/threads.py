@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 #: what the user may have set, in the environment that OpenMP reads when torch is imported
 _SET_BY_USER: Final = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
 _forks: list[bool] = []
+_threads_of_opencv: list[int] = []
 
 
 def choose_threads() -> int | None:
@@ -48,18 +49,35 @@ def usable_processors(root: Path = Path("/")) -> int:
 def one_thread_after_fork() -> None:
     """Let processes that are forked from now on compute with one thread.
 
-    A forked process has none of its parent's waiting threads, and would wait for them without end.
+    A forked process has none of its parent's waiting threads, and would wait for them without end. OpenCV would even
+    wait for them to end when it is told to use one thread: its threads end before the fork, in the parent.
     """
     if _forks or not hasattr(os, "register_at_fork"):
         return
     _forks.append(True)
-    os.register_at_fork(after_in_child=_use_one_thread)
+    os.register_at_fork(
+        before=_end_threads_of_opencv,
+        after_in_parent=_allow_threads_to_opencv,
+        after_in_child=_use_one_thread,
+    )
+
+
+def _end_threads_of_opencv() -> None:
+    if "cv2" in sys.modules:
+        opencv = sys.modules["cv2"]
+        _threads_of_opencv.append(opencv.getNumThreads())
+        opencv.setNumThreads(1)
+
+
+def _allow_threads_to_opencv() -> None:
+    if _threads_of_opencv:
+        sys.modules["cv2"].setNumThreads(_threads_of_opencv.pop())
 
 
 def _use_one_thread() -> None:
-    for name, setting in (("torch", "set_num_threads"), ("cv2", "setNumThreads")):
-        if name in sys.modules:
-            getattr(sys.modules[name], setting)(1)
+    _threads_of_opencv.clear()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 def _busy_processors() -> int:
