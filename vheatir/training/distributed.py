@@ -13,7 +13,7 @@ import torch.multiprocessing as mp
 
 from vheatir.training.options import OptionError
 
-__all__ = ["LAUNCHERS", "join_group", "leave_group", "rank_and_size"]
+__all__ = ["LAUNCHERS", "is_distributed", "join_group", "leave_group", "rank_and_size"]
 
 #: who starts the processes: nobody, torchrun, or SLURM's srun
 LAUNCHERS: Final = ("none", "pytorch", "slurm")
@@ -48,16 +48,19 @@ def join_group(launcher: str, slurm: Mapping[str, Any]) -> None:
 
 def leave_group() -> None:
     """End distributed training in all processes together: one that exits early aborts another that still listens."""
-    if dist.is_available() and dist.is_initialized():
+    if is_distributed():
         dist.barrier()
         dist.destroy_process_group()
 
 
 def rank_and_size() -> tuple[int, int]:
     """Number of this process, and of all."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank(), dist.get_world_size()
-    return 0, 1
+    return (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)
+
+
+def is_distributed() -> bool:
+    """Whether this process is one of several that train together."""
+    return dist.is_available() and dist.is_initialized()
 
 
 def _read_slurm(port: int | None) -> None:

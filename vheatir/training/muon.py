@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from vheatir.nn.precision import computes_bfloat16
+from vheatir.training.distributed import rank_and_size
 
 __all__ = ["Muon", "orthogonalize"]
 
@@ -152,7 +153,7 @@ def _is_matrix(parameter: Tensor) -> bool:
 
 def _orthogonalize_together(matrices: list[Tensor]) -> list[Tensor]:
     """Orthogonalize matrices, those of one shape in one batch; processes that train together share the work."""
-    rank, world = (dist.get_rank(), dist.get_world_size()) if _is_distributed() else (0, 1)
+    rank, world = rank_and_size()
     mine = [owner == rank for owner in _owners([_cost(matrix) for matrix in matrices], world)]
     alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, matrix in enumerate(matrices):
@@ -186,7 +187,3 @@ def _cost(matrix: Tensor) -> int:
     """Multiply-adds of a step of the iteration."""
     small, large = sorted(matrix.shape)
     return small**2 * (2 * large + small)
-
-
-def _is_distributed() -> bool:
-    return dist.is_available() and dist.is_initialized()

@@ -15,6 +15,8 @@ import torch.distributed as dist
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from vheatir.training.distributed import is_distributed
+
 __all__ = ["ClockName", "CosineAnnealingRestartLR", "MultiStepRestartLR", "WarmupCosine", "warmup_cosine_factor"]
 
 ClockName = Literal["wall", "processor"]
@@ -208,7 +210,7 @@ class CosineAnnealingRestartLR(LRScheduler):
 
 def _of_first_process(seconds: float) -> float:
     """One clock for all processes: they must agree on the learning rate and on the last step."""
-    if not dist.is_available() or not dist.is_initialized():
+    if not is_distributed():
         return seconds
     clock = [seconds]
     dist.broadcast_object_list(clock, src=0)
