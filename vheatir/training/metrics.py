@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vheatir.evaluation.metrics.psnr import psnr
 from vheatir.evaluation.metrics.ssim import ssim
-from vheatir.system.atomic import atomic_path
+from vheatir.imageio.images import Image
+from vheatir.imageio.write import write_image
 
 __all__ = ["Metric", "calculate_psnr", "calculate_ssim", "save_png", "to_image"]
 
@@ -33,9 +33,7 @@ def to_image(restored: Tensor) -> NDArray[np.uint8]:
 def save_png(path: Path, image: NDArray[np.uint8]) -> None:
     """Write (H, W) or (H, W, 3), RGB, and the folders that lead there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    stored = image if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(cv2.imencode(".png", stored)[1].tobytes())
+    write_image(path, Image(image))
 
 
 def calculate_psnr(restored: NDArray[Any], truth: NDArray[Any], *, crop_border: int, **options: bool) -> float:
