@@ -220,10 +220,14 @@ class VHeatPyramid(nn.Module):
             deep = down(deep)
         deep = self.bottom(deep, None)
         for up, group in zip(self.ups, self.up_groups, strict=True):
-            deep = group(skips.pop() + up(deep), None)
+            deep = group(self.join(skips.pop(), up(deep)), None)
         deep = self.norm(deep.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        residual: Tensor = self.conv_last(shallow + self.conv_after_body(deep))
+        residual: Tensor = self.conv_last(self.join(shallow, self.conv_after_body(deep)))
         return residual
+
+    def join(self, skip: Tensor, x: Tensor) -> Tensor:
+        """Add what a skip brings to x, which nothing else needs: both (B, C, H, W) -> the same."""
+        return skip + x
 
     def _fold(self, x: Tensor) -> Tensor:
         folded = F.pixel_unshuffle(pad_to_multiple(x, self.multiple), _FOLD)

@@ -137,20 +137,9 @@ def _restore_by_pyramid(
     return (restored, estimate) if with_levels else restored
 
 
-@_in_inference(VHeatPyramid.residual)
-def _residual(self: VHeatPyramid, folded: Tensor, levels: Tensor) -> Tensor:
-    shallow = self.conv_first(torch.cat((folded, levels), dim=1))
-    deep, skips = shallow, []
-    for group, down in zip(self.down_groups, self.downs, strict=True):
-        deep = group(deep, None)
-        skips.append(deep)
-        deep = down(deep)
-    deep = self.bottom(deep, None)
-    for up, group in zip(self.ups, self.up_groups, strict=True):
-        deep = group(_add_into(up(deep), skips.pop()), None)
-    deep = self.norm(deep.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-    residual: Tensor = self.conv_last(_add_into(self.conv_after_body(deep), shallow))
-    return residual
+@_in_inference(VHeatPyramid.join)
+def _join(_self: VHeatPyramid, skip: Tensor, x: Tensor) -> Tensor:
+    return _add_into(x, skip)
 
 
 def _masked_bias(self: AttentionMixer, size: tuple[int, int], batch: int) -> Tensor:
@@ -173,5 +162,5 @@ _FAST: Final[dict[type[nn.Module], dict[str, Method]]] = {
     Block: {"forward": _block},
     ResidualGroup: {"forward": _group},
     VHeatIR: {"forward": _restore, "features": _features},
-    VHeatPyramid: {"forward": _restore_by_pyramid, "residual": _residual},
+    VHeatPyramid: {"forward": _restore_by_pyramid, "join": _join},
 }
