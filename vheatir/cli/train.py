@@ -1,9 +1,11 @@
 """``vheatir train -opt options/train/NAME.yml``, also ``python -m vheatir.train``: trains from an option file.
 
-vheatir train -opt options/train/fast_denoise_gray.yml
-vheatir train -opt ... --auto_resume                    # go on after an interruption
-vheatir train -opt ... --force_yml train:ema_decay=0.99 # change an option
-torchrun --nproc_per_node=4 -m vheatir.train -opt ... --launcher pytorch
+    vheatir train -opt options/train/fast_denoise_gray.yml
+    vheatir train -opt ... --auto_resume                    # go on after an interruption
+    vheatir train -opt ... --force_yml train:ema_decay=0.99 # change an option
+    torchrun --nproc_per_node=4 -m vheatir.train -opt ... --launcher pytorch
+
+The loop itself is :mod:`vheatir.training.loop`.
 """
 
 from __future__ import annotations

@@ -34,9 +34,9 @@ class RestorationError(RuntimeError):
     """The network gave values that are not finite, in full precision too."""
 
 
-def tile_overlap(degradation: Task, levels: Levels) -> int:
+def tile_overlap(task: Task, levels: Levels) -> int:
     """Return the smallest overlap of neighbouring tiles, in pixels, for what the network is told."""
-    if degradation == "photo":
+    if task == "photo":
         return _OVERLAP_OF_PHOTOS
     is_strong = levels.sigma is not None and levels.sigma > _STRONG_NOISE
     return _OVERLAP_OF_STRONG_NOISE if is_strong else _OVERLAP
