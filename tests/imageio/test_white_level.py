@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 import zlib
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from report_lines import read_report
 
 import vheatir
 from vheatir.cli.main import main
@@ -93,7 +93,7 @@ def test_levels_are_of_the_white_that_was_found(tmp_path: Path, capsys: pytest.C
     options = ["--task", "denoise", "--device", "cpu", "--report", str(report), str(source), str(output)]
     assert main(["restore", "--sigma", "auto", *options]) == 0
     assert "white taken as 4095: give --white-level 65535 if the picture is dark" in capsys.readouterr().out
-    (record,) = json.loads(report.read_text())
+    (record,) = read_report(report)
     assert record["level"] == pytest.approx(25, rel=0.1)
     assert "white taken as 4095" in record["note"]
     found = read_image(output / "a.png").pixels
@@ -104,7 +104,7 @@ def test_levels_are_of_the_white_that_was_found(tmp_path: Path, capsys: pytest.C
     )
 
     assert main(["restore", "--sigma", "auto", "--white-level", "65535", *options]) == 0
-    (record,) = json.loads(report.read_text())
+    (record,) = read_report(report)
     assert record["level"] == pytest.approx(25 / 16, rel=0.15)
     assert record["note"] == ""
     assert main(["restore", "--sigma", "25", "--white-level", "1023", *options]) == 1

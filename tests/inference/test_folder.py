@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import socket
@@ -24,13 +23,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 from PIL import ImageCms, features
+from report_lines import read_report
 from tiny_weights import save_tiny_weights
 
 import vheatir
 import vheatir.weights.file
 from vheatir.cli.main import main
 from vheatir.imageio.read import read_image
-from vheatir.inference.folder import Status
+from vheatir.inference.report import Status
+from vheatir.inference.restorer import Restorer
 from vheatir.system.atomic import atomic_path
 
 Array = npt.NDArray[Any]
@@ -89,7 +90,7 @@ def run(source: Path, output: Path, *options: str) -> int:
 
 
 def statuses(path: Path, source: Path) -> dict[str, str]:
-    return {str(Path(r["file"]).relative_to(source)): r["status"] for r in json.loads(path.read_text())}
+    return {str(Path(r["file"]).relative_to(source)): r["status"] for r in read_report(path)}
 
 
 def fill_with_awkward_files(folder: Path) -> dict[str, str]:
@@ -247,7 +248,7 @@ def test_two_hundred_and_forty_awkward_files_end_as_they_must(
     assert run(source, output, *DENOISE, "--report", str(report)) == 1
 
     assert statuses(report, source) == expected
-    records = json.loads(report.read_text())
+    records = read_report(report)
     assert {r["result"] for r in records if r["result"]} == {str(p) for p in output.rglob("*") if p.is_file()}
     for record in records:
         if record["status"] == "failed":
@@ -261,6 +262,7 @@ def test_two_hundred_and_forty_awkward_files_end_as_they_must(
     assert run(source, output, *DENOISE, "--report", str(report), "--skip-existing") == 1
     again = {name: "skipped" if status == "restored" else status for name, status in expected.items()}
     assert statuses(report, source) == again
+    assert len(read_report(report)) == 2 * 240  # the second run went on with the report of the first
     # every status that is promised is made
     assert {*expected.values(), *again.values()} == set(get_args(Status))
 
@@ -391,6 +393,74 @@ def test_ten_thousand_files_are_planned(source: Path, output: Path, capsys: Capt
     assert len(capsys.readouterr().out.splitlines()) == 10_000
 
 
+def test_a_bar_without_an_end_counts_what_a_stream_brings(
+    source: Path, output: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setattr("vheatir.cli.restore._AHEAD", 2)
+    for index in range(3):
+        (source / f"{index}.png").write_bytes(encoded(".png", pixels(8, 8)))
+    assert run(source, output, *DENOISE) == 0
+    captured = capsys.readouterr()
+    assert f"3 restored to {output}" in captured.out
+    assert "3image" in captured.err
+
+
+def test_shards_are_parted_by_the_command(source: Path, output: Path, capsys: Captured) -> None:
+    for index in range(12):
+        (source / f"{index}.png").write_bytes(encoded(".png", pixels(8, 8)))
+    names = []
+    for number in (1, 2, 3):
+        assert run(source, output / str(number), *DENOISE, "--shard", f"{number}/3") == 0
+        names += [path.name for path in (output / str(number)).iterdir()]
+    assert sorted(names) == sorted(path.name for path in source.iterdir())
+    for wrong in ("0/3", "4/3", "3", "a/b"):
+        with pytest.raises(SystemExit):
+            run(source, output, *DENOISE, "--shard", wrong)
+    assert "the parts of 3 are 1/3 to 3/3, not 4/3" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------------------------------------------- report
+
+
+def test_the_report_has_each_line_as_soon_as_its_result(
+    source: Path, output: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there after a kill is what is there at any moment."""
+    for index in range(3):
+        (source / f"{index}.png").write_bytes(encoded(".png", pixels(8, 8)))
+    report, seen = tmp_path / "out.jsonl", []
+    restore_file = Restorer.restore_file
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        seen.append([record["name"] for record in read_report(report)])
+        return restore_file(*arguments, **options)
+
+    monkeypatch.setattr(Restorer, "restore_file", watched)
+    assert run(source, output, *DENOISE, "--report", str(report)) == 0
+    assert seen == [[], ["0.png"], ["0.png", "1.png"]]
+
+
+def test_a_report_goes_on_with_skip_existing_and_begins_anew_without(
+    source: Path, output: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    report = tmp_path / "out.jsonl"
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    assert run(source, output, *DENOISE, "--report", str(report), "--skip-existing") == 0
+    with report.open("a") as file:
+        file.write('{"file": "half of a li')  # as a power cut may leave it
+    (source / "b.png").write_bytes(encoded(".png", pixels(8, 8)))
+    assert run(source, output, *DENOISE, "--report", str(report), "--skip-existing") == 0
+    lines = [(record["name"], record["status"]) for record in read_report(report)]
+    assert lines == [("a.png", "restored"), ("a.png", "skipped"), ("b.png", "restored")]
+    assert run(source, output, *DENOISE, "--report", str(report)) == 0
+    assert [record["status"] for record in read_report(report)] == ["restored", "restored"]
+    for content in ("notes", '[\n {"file": "a"}]\n'):
+        report.write_text(content)
+        assert run(source, output, *DENOISE, "--report", str(report), "--skip-existing") == 2
+        assert "is not a report of this command" in capsys.readouterr().err
+        assert report.read_text() == content
+
+
 # ------------------------------------------------------------------------------------------------------------ looking
 
 
@@ -505,8 +575,8 @@ def test_outputs_that_are_links_in_circles_are_named(
     assert str(output) in capsys.readouterr().err
     output.unlink()
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    assert run(source, output, *DENOISE, "--report", str(tmp_path / "circle")) == 0
-    assert json.loads((tmp_path / "circle").read_text())[0]["status"] == "restored"
+    assert run(source, output, *DENOISE, "--report", str(tmp_path / "circle")) == 2
+    assert str(tmp_path / "circle") in capsys.readouterr().err
 
 
 def test_files_that_are_left_out_are_named_by_kind(

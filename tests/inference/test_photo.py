@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from report_lines import read_report
 from skimage import data
 from tiny_weights import save_tiny_weights, tiny_pyramid, trained_ranges
 from training_options import write_image
@@ -188,7 +188,7 @@ def test_a_folder_of_photos(source: Path, output: Path, tmp_path: Path, capsys: 
     gray = cv2.imread(str(output / "gray.png"), cv2.IMREAD_UNCHANGED)
     assert gray is not None
     assert gray.ndim == 2
-    records = {Path(record["file"]).name: record for record in json.loads(report.read_text())}
+    records = {Path(record["file"]).name: record for record in read_report(report)}
     assert records["color.png"]["level"] is None
     assert records["color.png"]["levels"].startswith("blind (noise ")
 

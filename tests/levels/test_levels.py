@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import skimage.data
+from report_lines import read_report
 
 import vheatir
 import vheatir.weights.file
@@ -96,7 +96,7 @@ def test_files_that_were_jpegs_once_are_restored_at_their_quality(
     save(source / "never.png", photo)
     report = tmp_path / "out.json"
     assert run(source, output, "--task", "jpeg", "--report", str(report)) == 1
-    levels = {Path(record["file"]).name: record["level"] for record in json.loads(report.read_text())}
+    levels = {Path(record["file"]).name: record["level"] for record in read_report(report)}
     assert levels == {"once.png": 30, "twice.jpg": 30, "own.jpg": 70, "never.png": None}
     out, err = capsys.readouterr()
     assert "quality 30 (estimated)" in out
@@ -129,7 +129,7 @@ def test_auto_is_what_was_estimated(source: Path, output: Path, tmp_path: Path, 
     save(source / "a.png", image)
     report = tmp_path / "out.json"
     assert run(source, output, "--task", "denoise", "--sigma", "auto", "--report", str(report)) == 0
-    (record,) = json.loads(report.read_text())
+    (record,) = read_report(report)
     assert record["level"] == pytest.approx(np.sqrt((25 + 400 + 100) / 3), rel=0.05)
     assert "(estimated, by channel 4.9, 19.4, 10.2)" in capsys.readouterr().out
     expected = vheatir.restore(image, task="denoise", sigma=record["level"], device="cpu")

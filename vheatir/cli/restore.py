@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,7 +31,8 @@ from vheatir.inference.paths import Job, Selection, plan_jobs
 from vheatir.system.threads import choose_threads
 
 if TYPE_CHECKING:
-    from vheatir.inference.folder import FileReport, Settings
+    from vheatir.inference.folder import Settings
+    from vheatir.inference.report import FileReport
 
 __all__ = ["build_parser", "run"]
 
@@ -35,6 +40,8 @@ _TASK_HELP: Final = (
     "what to remove: photo, whatever is wrong with a real photograph (noise of the camera, film grain, compression); "
     "denoise, white noise of known strength; jpeg, compression alone"
 )
+#: files that are listed before the first is restored
+_AHEAD: Final = 10_000
 _EPILOG: Final = """\
 Results keep their input's name, folder structure, bit depth, alpha channel, EXIF data, ICC profile, XMP and
 resolution, as far as the format holds them; they are turned as the EXIF orientation asks. PNG, TIFF, BMP and WebP are
@@ -45,7 +52,7 @@ whose data are cut or damaged are not restored.
 examples:
   %(prog)s --task photo photos/ out/
   %(prog)s --task denoise --sigma 25 noisy/ out/
-  %(prog)s --task denoise --sigma auto --skip-existing --report out.json photos/ out/
+  %(prog)s --task denoise --sigma auto --skip-existing --report out.jsonl photos/ out/
   %(prog)s --task jpeg photo.jpg out/
 """
 
@@ -113,6 +120,13 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output-inside", action="store_true", help="the output may lie within the input, which is read without it"
     )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="only the I-th of N parts, 1/16 to 16/16, which share no file and together hold all: one a machine",
+    )
     parser.add_argument("--skip-existing", action="store_true", help="leave out files that have a result already")
     parser.add_argument(
         "--white-level",
@@ -122,7 +136,12 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-megapixels", type=float, help="refuse larger images (default: 500)")
     parser.add_argument("--compare", type=Path, metavar="FOLDER", help="write before | after | difference there")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write what became of each file as JSON")
+    parser.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="write what became of each file there, a line of JSON each, as files finish",
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
 
@@ -130,6 +149,13 @@ def _white_level(text: str) -> int:
     if not 255 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"white is 255 to 65535, not {text}")
     return int(text)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    number, count = map(int, text.split("/"))
+    if not 1 <= number <= count:
+        raise argparse.ArgumentTypeError(f"the parts of {count} are 1/{count} to {count}/{count}, not {text}")
+    return number, count
 
 
 def _sigma(text: str) -> float | str | tuple[float, ...]:
@@ -145,6 +171,7 @@ def run(arguments: argparse.Namespace) -> int:
         format=arguments.format,
         keep_jpeg=arguments.quality_out is not None,
         inside=arguments.output_inside,
+        shard=arguments.shard,
     )
     jobs = plan_jobs(arguments.input, arguments.output, selection)
     if arguments.dry_run:
@@ -154,16 +181,22 @@ def run(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     make_folder(arguments.output, "output folder")
 
-    from vheatir.inference.folder import write_report
+    from vheatir.inference.folder import restore_files
 
-    reports: list[FileReport] = []
+    # of a small folder the bar knows the length; of a large one, what is ahead is not held
+    ahead = list(itertools.islice(jobs, _AHEAD))
+    total = len(ahead) if len(ahead) < _AHEAD else None
+    tally = _Tally()
     try:
-        _restore_all(jobs, settings, reports, quiet=arguments.quiet)
+        with _report(arguments) as append:
+            reports = restore_files(itertools.chain(ahead, jobs), settings)
+            _follow(reports, tally, append, total=total, quiet=arguments.quiet)
     finally:
-        _print_reports(reports, arguments.output, quiet=arguments.quiet)
-        if arguments.report is not None:
-            write_report(arguments.report, reports, task=arguments.task)
-    return _exit_code(reports, single=not arguments.input.is_dir())
+        if not arguments.quiet:
+            print(tally.sentence(arguments.output))
+    if not tally.counts["failed"]:
+        return DONE
+    return BAD_USAGE if tally.is_bad_input and not arguments.input.is_dir() else FAILED
 
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
@@ -189,15 +222,17 @@ def _is_within(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _print_plan(jobs: Sequence[Job], *, skip_existing: bool) -> int:
+def _print_plan(jobs: Iterable[Job], *, skip_existing: bool) -> int:
+    code = DONE
     for job in jobs:
         if job.problem is not None:
             print(f"{job.name}: {job.problem}")
+            code = FAILED
         elif skip_existing and job.destination.exists():
             print(f"{job.name} -> {job.destination}  skipped, it exists")
         else:
             print(f"{job.name} -> {job.destination}")
-    return DONE if all(job.problem is None for job in jobs) else FAILED
+    return code
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -228,47 +263,61 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     )
 
 
-def _restore_all(jobs: Sequence[Job], settings: Settings, reports: list[FileReport], *, quiet: bool) -> None:
-    """Restore the files behind a progress bar; ``reports`` grows on the way, so an interruption leaves it."""
-    from vheatir.inference.folder import restore_files
+def _report(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[FileReport], None]]:
+    """What takes down each file: the report, or nothing."""
+    from vheatir.inference.report import json_lines
 
-    megapixels, seconds = 0.0, 0.0
-    with progress(len(jobs), quiet=quiet) as advance:
-        for report in restore_files(jobs, settings):
-            reports.append(report)
-            if report.status == "restored":
-                megapixels += report.width * report.height / 1e6
-                seconds += report.seconds
-            advance(f"{megapixels / seconds:.3g} megapixels/s" if seconds else "")
+    if arguments.report is None:
+        return nullcontext(lambda _: None)
+    return json_lines(arguments.report, go_on=arguments.skip_existing)
 
 
-def _print_reports(reports: Sequence[FileReport], output: Path, *, quiet: bool) -> None:
-    for report in reports:
-        if report.failure is not None:
-            print(f"failed: {printable(report.failure)}", file=sys.stderr)
-    if quiet:
-        return
-    for report in reports:
-        if report.status == "restored":
-            print(printable(_line(report)))
-    counts = {
-        status: sum(report.status == status for report in reports) for status in ("restored", "failed", "skipped")
-    }
-    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
-    seconds = sum(report.seconds for report in reports)
-    print(f"{counts['restored']} restored to {output}, {counts['failed']} failed{skipped}, {seconds:.1f} s")
+@dataclass
+class _Tally:
+    """Counts of what became of the files so far."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    megapixels: float = 0.0
+    is_bad_input: bool = False
+
+    def add(self, report: FileReport) -> None:
+        self.counts[report.status] += 1
+        self.seconds += report.seconds
+        self.megapixels += report.width * report.height / 1e6
+        self.is_bad_input = self.is_bad_input or report.is_bad_input
+
+    def sentence(self, output: Path) -> str:
+        skipped = f", {self.counts['skipped']} skipped" if self.counts["skipped"] else ""
+        done, failed = self.counts["restored"], self.counts["failed"]
+        return f"{done} restored to {output}, {failed} failed{skipped}, {self.seconds:.1f} s"
+
+
+def _follow(
+    reports: Iterable[FileReport],
+    tally: _Tally,
+    append: Callable[[FileReport], None],
+    *,
+    total: int | None,
+    quiet: bool,
+) -> None:
+    """Say and take down what becomes of each file, as it becomes known, above a progress bar."""
+    from tqdm import tqdm
+
+    with progress(total, quiet=quiet) as advance:
+        for report in reports:
+            append(report)
+            tally.add(report)
+            if report.reason is not None:
+                tqdm.write(f"failed: {printable(report.reason)}", sys.stderr)
+            elif report.status == "restored" and not quiet:
+                tqdm.write(printable(_line(report)), sys.stdout)
+            advance(f"{tally.megapixels / tally.seconds:.3g} megapixels/s" if tally.megapixels else "")
 
 
 def _line(report: FileReport) -> str:
     """One line a file: name, size, level, conversions, time; and the result's name where it differs."""
-    name, result = report.job.name, report.job.destination.name
-    shown = f"{name}" if result == name.name else f"{name} -> {result}"
+    result = Path(report.result or "").name
+    shown = report.name if result == Path(report.name).name else f"{report.name} -> {result}"
     note = f"  {report.note}" if report.note else ""
-    return f"{shown}  {report.width}x{report.height}  {report.level}{note}  {report.seconds:.2f} s"
-
-
-def _exit_code(reports: Sequence[FileReport], *, single: bool) -> int:
-    failures = [report for report in reports if report.failure is not None]
-    if not failures:
-        return DONE
-    return BAD_USAGE if single and failures[0].is_bad_input else FAILED
+    return f"{shown}  {report.width}x{report.height}  {report.levels}{note}  {report.seconds:.2f} s"

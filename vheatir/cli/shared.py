@@ -139,8 +139,11 @@ def check_parent(path: Path | None, option: str) -> None:
 
 
 @contextmanager
-def progress(total: int, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """A bar over images, above which the log goes on; yields what advances it by one, with a text beside it."""
+def progress(total: int | None, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """A bar over images, None if nobody knows how many, above which the log goes on.
+
+    Yields what advances it by one, with a text beside it. ``tqdm.write`` prints above it.
+    """
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 

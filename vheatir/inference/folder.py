@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from vheatir.imageio.images import Image, ImageError
 from vheatir.imageio.write import write_image
@@ -16,15 +14,14 @@ from vheatir.inference.before_after import comparison
 from vheatir.inference.level_finder import Auto
 from vheatir.inference.memory import is_out_of_memory
 from vheatir.inference.paths import Job
+from vheatir.inference.report import FileReport, Status
 from vheatir.inference.restorer import FileResult, Restorer
 from vheatir.levels.levels import Sigma
-from vheatir.system.atomic import atomic_path, remove_stale
+from vheatir.system.atomic import remove_stale
 
-__all__ = ["FileReport", "Settings", "Status", "restore_files", "write_report"]
+__all__ = ["Settings", "restore_files", "restore_job"]
 
 logger = logging.getLogger(__name__)
-
-Status = Literal["restored", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
@@ -52,86 +49,39 @@ class Settings:
     compare: Path | None = None
 
 
-@dataclass(frozen=True)
-class FileReport:
-    """What became of one file.
-
-    Attributes:
-        job: the file.
-        status: "restored", "skipped" (its result was there), or "failed".
-        level: the level used, in words.
-        value: the level used, of tasks that have one.
-        width: pixels of the result.
-        height: pixels of the result.
-        tiles: pieces that went through the network.
-        seconds: reading, restoring and writing.
-        note: what was converted, in words.
-        failure: None, or why there is no result.
-        is_bad_input: the failure lies in what was asked, the input file itself most often.
-    """
-
-    job: Job
-    status: Status
-    level: str = ""
-    value: float | None = None
-    width: int = 0
-    height: int = 0
-    tiles: int = 0
-    seconds: float = 0.0
-    note: str = ""
-    failure: str | None = None
-    is_bad_input: bool = False
-
-
 def restore_files(jobs: Iterable[Job], settings: Settings) -> Iterator[FileReport]:
     """Restore each file in turn and report on it; no failure of a file goes further than its report."""
-    tidied: set[Path] = set()
+    tidied: Path | None = None
     for job in jobs:
-        start = time.perf_counter()
-        if job.destination.parent not in tidied:  # what an earlier, killed run left there
-            tidied.add(job.destination.parent)
-            remove_stale(job.destination.parent)
-        try:
-            report = _restore_file(job, settings)
-        except Exception as error:  # whatever is wrong with this file, the next one may be well
-            logger.debug("%s failed", job.source, exc_info=True)
-            report = FileReport(job, "failed", failure=_reason(job, error), is_bad_input=isinstance(error, ValueError))
-        yield replace(report, seconds=time.perf_counter() - start)
+        if job.destination.parent != tidied:  # what an earlier, killed run left there
+            tidied = job.destination.parent
+            remove_stale(tidied)
+        yield restore_job(job, settings)
 
 
-def write_report(path: Path, reports: Sequence[FileReport], *, task: str) -> None:
-    """Write the reports as JSON: a list with one object a file.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    records = [
-        {
-            "file": str(report.job.source),
-            "result": str(report.job.destination) if report.failure is None else None,
-            "status": report.status,
-            "task": task,
-            "level": report.value,
-            "levels": report.level,
-            "width": report.width,
-            "height": report.height,
-            "tiles": report.tiles,
-            "seconds": round(report.seconds, 3),
-            "note": report.note,
-            "reason": report.failure,
-        }
-        for report in reports
-    ]
-    with atomic_path(path) as temporary:
-        # names of files may hold bytes that are no UTF-8: escaped, they survive
-        temporary.write_text(json.dumps(records, indent=1) + "\n", encoding="ascii")
+def restore_job(job: Job, settings: Settings) -> FileReport:
+    """Restore one file and report on it, whatever goes wrong."""
+    start = time.perf_counter()
+    try:
+        report = _restore(job, settings)
+    except Exception as error:  # whatever is wrong with this file, the next one may be well
+        logger.debug("%s failed", job.source, exc_info=True)
+        report = replace(
+            _report(job, settings, "failed"), reason=_reason(job, error), is_bad_input=isinstance(error, ValueError)
+        )
+    return replace(report, seconds=round(time.perf_counter() - start, 3))
 
 
-def _restore_file(job: Job, settings: Settings) -> FileReport:
+def _report(job: Job, settings: Settings, status: Status) -> FileReport:
+    result = None if status == "failed" else str(job.destination)
+    return FileReport(str(job.source), result, str(job.name), status, settings.restorer.task)
+
+
+def _restore(job: Job, settings: Settings) -> FileReport:
     if job.problem is not None:
         raise ImageError(job.problem)
     if settings.skip_existing and job.destination.exists():
-        return FileReport(job, "skipped")
+        return _report(job, settings, "skipped")
     job.destination.parent.mkdir(parents=True, exist_ok=True)
     result = settings.restorer.restore_file(
         job.source,
@@ -147,11 +97,10 @@ def _restore_file(job: Job, settings: Settings) -> FileReport:
     height, width = result.image.pixels.shape[:2]
     found = f" ({result.found})" if result.found else ""
     value = result.levels.sigma if settings.restorer.task == "denoise" else result.levels.quality
-    return FileReport(
-        job,
-        "restored",
-        level=f"{result.levels}{found}",
-        value=None if settings.restorer.task == "photo" else value,
+    return replace(
+        _report(job, settings, "restored"),
+        level=None if settings.restorer.task == "photo" else value,
+        levels=f"{result.levels}{found}",
         width=width,
         height=height,
         tiles=result.tiles,

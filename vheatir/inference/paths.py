@@ -1,14 +1,16 @@
-"""Which files are read and where each result goes, settled before anything is computed."""
+"""Which files are read and where each result goes: a stream, of which one folder at a time is in memory."""
 
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import importlib.util
+import itertools
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,7 @@ from vheatir.imageio.formats import FORMATS, IMAGE_SUFFIXES, JPEG_SUFFIXES
 __all__ = [
     "Job",
     "Selection",
+    "mirrored_jobs",
     "plan_jobs",
 ]
 
@@ -44,7 +47,8 @@ class Job:
         source: file to read.
         destination: file to write.
         name: source relative to the input folder, for messages.
-        problem: why it cannot even be tried (a folder that cannot be listed), or None.
+        problem: why it cannot even be tried (a folder that cannot be listed, a result that would replace an input),
+            or None.
     """
 
     source: Path
@@ -63,6 +67,8 @@ class Selection:
         format: one of :data:`FORMATS`, or None for the input's own, JPEGs becoming PNGs.
         keep_jpeg: JPEGs stay JPEGs.
         inside: the output may lie within the input; it is not read then.
+        shard: (3, 16) takes the third of sixteen parts, which have no file in common and hold all of them together. A
+            hash of the name decides, so that runs on other machines, or of tomorrow, part a folder in the same way.
     """
 
     include: tuple[str, ...] = ()
@@ -70,27 +76,39 @@ class Selection:
     format: str | None = None
     keep_jpeg: bool = False
     inside: bool = False
+    shard: tuple[int, int] = (1, 1)
 
     def takes(self, name: Path) -> bool:
-        """Tell whether a file of this name, relative to the input, is wanted."""
+        """Tell whether a file of this name, relative to the input, is an image that is wanted."""
+        # what macOS keeps of a file where it cannot be kept with it is called ._ and the file's name
+        if name.suffix.lower() not in _INPUT_SUFFIXES or name.name.startswith("._"):
+            return False
         wanted = not self.include or any(_matches(name, pattern) for pattern in self.include)
         return wanted and not any(_matches(name, pattern) for pattern in self.exclude)
 
-    def result_name(self, name: Path) -> Path:
-        """Name of the result of a file, where nothing else claims it."""
-        suffix = name.suffix.lower()
+    def in_shard(self, name: Path) -> bool:
+        """Tell whether a file of this name, relative to the input, belongs to the shard."""
+        number, count = self.shard
+        digest = hashlib.blake2b(os.fsencode(name.as_posix()), digest_size=8).digest()
+        return int.from_bytes(digest, "big") % count == number - 1
+
+    def result_suffix(self, suffix: str) -> str:
+        """Suffix of the result of a file with this suffix."""
+        known = suffix.lower()
         if self.format is not None:
-            return name if suffix in FORMATS[self.format] else name.with_suffix(FORMATS[self.format][0])
-        if suffix in _PLUGIN_SUFFIXES or (suffix in JPEG_SUFFIXES and not self.keep_jpeg):
-            return name.with_suffix(".png")
-        return name
+            return suffix if known in FORMATS[self.format] else FORMATS[self.format][0]
+        if known in _PLUGIN_SUFFIXES or (known in JPEG_SUFFIXES and not self.keep_jpeg):
+            return ".png"
+        return suffix
 
 
-def plan_jobs(source: Path, output: Path, selection: Selection | None = None) -> list[Job]:
+def plan_jobs(source: Path, output: Path, selection: Selection | None = None) -> Iterator[Job]:
     """List the images of a file or folder, subfolders included, with the files to write.
 
     The folder structure is mirrored and names are kept, but where the format changes, so does the suffix: ``a.jpg``
-    gives ``a.png``, or ``a.jpg.png`` where another input claims ``a.png``.
+    gives ``a.png``, or ``a.jpg.png`` where another input of its folder claims ``a.png``. Each folder is settled when
+    the stream comes to it, its files by name, then its subfolders. A result that would replace an input, through links
+    that join the two trees, makes its job one with a problem.
 
     Args:
         source: an image, or a folder of them. Links to folders are not followed, so none is walked in circles.
@@ -98,27 +116,38 @@ def plan_jobs(source: Path, output: Path, selection: Selection | None = None) ->
         selection: which files and formats; None means every image, in its own.
 
     Raises:
-        UsageError: if there is nothing to read, or a result would replace an input or another result.
+        UsageError: before the first job, if there is nothing to read, or results would come to lie among the inputs.
     """
     selection = selection or Selection()
     _check_output(output)
-    problems: list[Job] = []
     if source.is_dir():
-        if _resolved(output) == _resolved(source) or not selection.inside:
-            _check_separate(source, output)
-        root, names = source, _image_names(source, output, selection, problems)
+        _check_separate(source, output, inside=selection.inside)
+        jobs = _folder_jobs(source, output, selection)
     elif source.is_file():
-        root, names = source.parent, [Path(source.name)]
-        if _resolved(output) == _resolved(root):
+        if _resolved(output) == _resolved(source.parent):
             raise UsageError(f"The output {output} is the input's own folder; give another one.")
         if source.suffix.lower() not in _INPUT_SUFFIXES:
             raise UsageError(f"{source} is not an image of a supported kind: {_listed(_INPUT_SUFFIXES)}.")
+        jobs = _Links(source.parent, output).checked_jobs(Path(), [source.name], selection)
     else:
         raise UsageError(f"The input {source} does not exist; give an image or a folder of images.")
-    results = _result_names(names, selection)
-    jobs = [Job(root / name, output / result, name) for name, result in zip(names, results, strict=True)]
-    _check_inputs_kept(jobs)
-    return jobs + problems
+    first = next(jobs, None)  # finds an empty or closed folder at once
+    return iter(()) if first is None else itertools.chain([first], jobs)
+
+
+def mirrored_jobs(source: Path, output: Path, inner: Path, names: Sequence[str], selection: Selection) -> Iterator[Job]:
+    """The jobs of one folder that belong to the shard; no two have one destination.
+
+    Args:
+        source: folder for the inputs of all.
+        output: folder for the results of all.
+        inner: the folder, relative to both.
+        names: of the images that are wanted in it, all that there are, whatever the shard.
+        selection: formats and shard.
+    """
+    for name, result in zip(names, _result_names(names, selection), strict=True):
+        if selection.in_shard(inner / name):
+            yield Job(source / inner / name, output / inner / result, inner / name)
 
 
 def _check_output(output: Path) -> None:
@@ -128,41 +157,50 @@ def _check_output(output: Path) -> None:
         raise UsageError(f"The output {output} names an image; give a folder, results keep their input's name.")
 
 
-def _check_separate(source: Path, output: Path) -> None:
-    """Refuse an output folder within the input folder: the next run would take results for inputs."""
-    inner, outer = _resolved(output), _resolved(source)
-    if inner == outer or outer in inner.parents:
+def _check_separate(source: Path, output: Path, *, inside: bool) -> None:
+    """Refuse results that would come to lie among the inputs: they would replace some, and be taken for some later."""
+    results, inputs = _resolved(output), _resolved(source)
+    if results == inputs or (inputs in results.parents and not inside):
         raise UsageError(
             f"The output {output} lies within the input {source}; give a folder outside of it, or, for one below it, "
             "--output-inside."
         )
+    # mirrored into its grandparent g, g/a/b/a/b/x.png would replace the input g/a/b/x.png
+    if results in inputs.parents and (back := source / inputs.relative_to(results)).exists():
+        raise UsageError(
+            f"Results of {back} would come to lie within the input {source}, and could replace inputs; "
+            "give another output folder."
+        )
 
 
-def _image_names(folder: Path, output: Path, selection: Selection, problems: list[Job]) -> list[Path]:
+def _folder_jobs(source: Path, output: Path, selection: Selection) -> Iterator[Job]:
+    problems: list[Job] = []
+
     def note(error: OSError) -> None:
         place = Path(error.filename)
-        if place == folder:
+        if place == source:
             raise UsageError(f"The folder {place} cannot be listed ({error.strerror}).") from error
         problem = f"{place} cannot be listed ({error.strerror}); check that you may read it."
-        problems.append(Job(place, place, place.relative_to(folder), problem))
+        problems.append(Job(place, place, place.relative_to(source), problem))
 
-    names: list[Path] = []
+    found = False
     others: Counter[str] = Counter()
     results = _resolved(output)
-    for parent, folders, files in os.walk(folder, onerror=note):
-        folders[:] = [name for name in folders if name != output.name or _resolved(Path(parent, name)) != results]
-        # what macOS keeps of a file where it cannot be kept with it is called ._ and the file's name
-        paths = [Path(parent, file).relative_to(folder) for file in files if not file.startswith("._")]
-        images = [path for path in paths if path.suffix.lower() in _INPUT_SUFFIXES and selection.takes(path)]
-        names += images
-        others.update(path.suffix.lower() for path in set(paths) - set(images))
-    if not names and not problems:
+    links = _Links(source, output)
+    for parent, folders, files in os.walk(source, onerror=note):
+        folders[:] = sorted(name for name in folders if name != output.name or _resolved(Path(parent, name)) != results)
+        inner = Path(parent).relative_to(source)
+        names = sorted(file for file in files if selection.takes(inner / file))
+        others.update(_suffix(file) for file in set(files).difference(names) if not file.startswith("._"))
+        found = found or bool(names)
+        yield from links.checked_jobs(inner, names, selection)
+    yield from (job for job in problems if selection.in_shard(job.name))
+    if not found and not problems:
         wanted = "that the patterns leave" if selection.include or selection.exclude else _listed(_INPUT_SUFFIXES)
         left_out = f"; left out{_named(others)}" if others else ""
-        raise UsageError(f"The folder {folder} holds no images ({wanted}){left_out}.")
+        raise UsageError(f"The folder {source} holds no images ({wanted}){left_out}.")
     if others:
-        logger.info("%d other files in %s are left out%s", others.total(), folder, _named(others))
-    return sorted(names)
+        logger.info("%d other files in %s are left out%s", others.total(), source, _named(others))
 
 
 def _named(others: Counter[str]) -> str:
@@ -182,35 +220,53 @@ def _matches(name: Path, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name.name, pattern) or fnmatch.fnmatchcase(name.as_posix(), pattern)
 
 
-def _result_names(names: Sequence[Path], selection: Selection) -> list[Path]:
-    short = [selection.result_name(name) for name in names]
+def _suffix(name: str) -> str:
+    return Path(name).suffix.lower()
+
+
+def _result_names(names: Sequence[str], selection: Selection) -> list[str]:
+    """Names of the results of one folder, each another: files that become what others claim keep their suffix too."""
+    short = [name.removesuffix(old) + selection.result_suffix(old) for name in names for old in [Path(name).suffix]]
     claims = Counter(short)
-    return [
-        name.with_name(name.name + result.suffix) if claims[result] > 1 and result != name else result
-        for name, result in zip(names, short, strict=True)
-    ]
+    taken = {result for name, result in zip(names, short, strict=True) if claims[result] == 1 or result == name}
+    for index, (name, result) in enumerate(zip(names, short, strict=True)):
+        if claims[result] > 1 and result != name:
+            suffix = Path(result).suffix
+            result = name + suffix
+            while result in taken:
+                result += suffix
+            taken.add(result)
+            short[index] = result
+    return short
 
 
-def _check_inputs_kept(jobs: Sequence[Job]) -> None:
-    """Refuse results that would replace an input, or one another."""
-    folders: dict[Path, Path] = {}  # resolving ten thousand paths one by one takes its time
+class _Links:
+    """Finds results that would replace an input, or one another, through links."""
 
-    def resolved(path: Path) -> Path:
-        if path.is_symlink():
-            return _resolved(path)
-        if path.parent not in folders:
-            folders[path.parent] = _resolved(path.parent)
-        return folders[path.parent] / path.name
+    def __init__(self, source: Path, output: Path) -> None:
+        self._source, self._output = source, output
+        self._inputs, self._results = _resolved(source), _resolved(output)
+        self._leading: dict[Path, Path] = {}
 
-    inputs = {resolved(job.source) for job in jobs}
-    seen: dict[Path, Job] = {}
-    for job in jobs:
-        result = resolved(job.destination)
-        if result in inputs:
-            raise UsageError(f"The result of {job.name} would replace the input {result}; give another output folder.")
-        if result in seen:
-            raise UsageError(f"{seen[result].name} and {job.name} would both become {result}; rename one of them.")
-        seen[result] = job
+    def checked_jobs(self, inner: Path, names: Sequence[str], selection: Selection) -> Iterator[Job]:
+        """The jobs of one folder, each with its problem where it has one."""
+        folder = self._output / inner
+        place = _resolved(folder)
+        is_unsafe = place != self._results / inner and self._is_unsafe(folder, place)
+        # a result replaces a link of its name, not what that leads to; but an input may be a link to a result's place
+        paths = (self._source / inner / name for name in names)
+        read = {_resolved(path) for path in paths if path.is_symlink()}
+        for job in mirrored_jobs(self._source, self._output, inner, names, selection):
+            problem = None
+            if is_unsafe:
+                problem = f"{job.source} is left out: {folder} leads to inputs or to other results; remove that link."
+            elif read and (result := place / job.destination.name) in read:
+                problem = f"{job.source} is left out: its result would replace the input {result}; give another output."
+            yield replace(job, problem=problem)
+
+    def _is_unsafe(self, folder: Path, place: Path) -> bool:
+        around = {place, *place.parents}
+        return bool(around & {self._inputs, self._results}) or self._leading.setdefault(place, folder) != folder
 
 
 def _listed(suffixes: frozenset[str]) -> str:
