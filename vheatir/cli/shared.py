@@ -49,7 +49,7 @@ _EXTRAS: Final = {
     "yaml": "train",
     "lmdb": "train",
     "onnx": "onnx",
-    "onnxscript": "onnx",
+    "onnxruntime": "onnx",
 }
 
 
