@@ -95,8 +95,8 @@ def _export_onnx(arguments: argparse.Namespace) -> list[Path]:
 
 
 def _export_graphs(arguments: argparse.Namespace) -> list[Path]:
-    from vheatir.inference.onnx_export import write_graph
+    from vheatir.inference.onnx_export import write_graphs
 
     output: Path = arguments.output
     weights = sorted(output.glob("*.safetensors")) if output.is_dir() else [output.with_suffix(".safetensors")]
-    return [write_graph(path) for path in weights]
+    return [graph for path in weights for graph in write_graphs(path)]

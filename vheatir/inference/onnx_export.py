@@ -7,13 +7,13 @@ its inputs and outputs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 import vheatir
 from vheatir.inference.network import FULL_SIGMA
@@ -21,14 +21,15 @@ from vheatir.levels.levels import Levels, check_levels, told_levels
 from vheatir.nn import VHeatIR, VHeatPyramid
 from vheatir.nn.condition import UNKNOWN, jpeg_condition
 from vheatir.nn.onnx.graph import OPSET, Graph, Value
-from vheatir.nn.onnx.networks import add_network, add_pyramid
+from vheatir.nn.onnx.networks import add_estimate, add_network, add_pyramid
 from vheatir.system.atomic import atomic_path
-from vheatir.weights.file import WeightsHeader, load_weights, weights_path
+from vheatir.weights.file import WeightsHeader, estimate_path, graph_path, load_weights, weights_path
 
-__all__ = ["export_onnx", "graph_path", "onnx_model", "write_graph"]
+__all__ = ["export_onnx", "onnx_model", "write_graphs"]
 
 #: of the file format: the first that knows the set of operators
 _IR_VERSION: Final = 9
+_IMAGES: Final = ("image", "restored")
 _TYPES: Final = {"F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16, "F32": TensorProto.FLOAT}
 
 
@@ -48,15 +49,25 @@ def export_onnx(weights: str | Path, output: Path, *, levels: Levels | None = No
     _write(onnx_model(weights_path(weights), levels=levels), output)
 
 
-def write_graph(weights: str | Path) -> Path:
-    """Write the graph of weights beside them, without the weights, which it reads from their file; return its path.
+def write_graphs(weights: str | Path) -> list[Path]:
+    """Write the graphs of weights beside them, without the weights, which it reads from their file; return the paths.
+
+    For "photo" also that of the estimate of the levels alone: onnxruntime computes a graph as a whole, whatever is
+    asked of it.
 
     Raises:
         WeightsError, ValueError: as :func:`export_onnx`.
     """
     path = weights_path(weights)
-    _write(onnx_model(path, beside=True), graph_path(path))
-    return graph_path(path)
+    models = {graph_path(path): onnx_model(path, beside=True)}
+    network, header = load_weights(path)
+    if isinstance(network, VHeatPyramid):
+        graph = Graph(_stored_weights(path, beside=True))
+        seen = _add_seen(graph, add_estimate(graph, network, "image"))
+        models[estimate_path(path)] = _model(graph, header, [], seen, levels="none")
+    for output, model in models.items():
+        _write(model, output)
+    return list(models)
 
 
 def onnx_model(weights: Path, *, levels: Levels | None = None, beside: bool = False) -> ModelProto:
@@ -92,18 +103,22 @@ def onnx_model(weights: Path, *, levels: Levels | None = None, beside: bool = Fa
     else:
         ((name, condition),) = conditions.items()
         outputs = {"restored": _add_faded(graph, network, name, condition, header)}
-    graph.nodes += [helper.make_node("Identity", [value], [name]) for name, value in outputs.items()]
-
-    images = ["batch", header.channels, "height", "width"]
     inputs = [*header.ranges, *(["strength"] if header.task == "photo" else [])] if levels is None else []
+    return _model(graph, header, inputs, outputs, levels="inputs" if levels is None else str(levels))
+
+
+def _model(
+    graph: Graph, header: WeightsHeader, inputs: Sequence[str], outputs: Mapping[str, Value], *, levels: str
+) -> ModelProto:
+    """The nodes as a model of these inputs, beside the image, and outputs."""
+    graph.nodes += [helper.make_node("Identity", [value], [name]) for name, value in outputs.items()]
+    shapes: dict[str, list[str | int]] = {name: ["batch", header.channels, "height", "width"] for name in _IMAGES}
+    infos = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes.get(name, ["batch"])) for name in names]
+        for names in (["image", *inputs], outputs)
+    ]
     proto = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            header.name,
-            [_floats("image", images), *(_floats(name, ["batch"]) for name in inputs)],
-            [_floats("restored", images), *(_floats(name, ["batch"]) for name in list(outputs)[1:])],
-            graph.initializers,
-        ),
+        helper.make_graph(graph.nodes, header.name, *infos, graph.initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
         producer_name="vheatir",
@@ -111,11 +126,6 @@ def onnx_model(weights: Path, *, levels: Levels | None = None, beside: bool = Fa
     )
     helper.set_model_props(proto, _metadata(header, levels))
     return proto
-
-
-def graph_path(weights: Path) -> Path:
-    """Where the graph of a weights file stands."""
-    return weights.with_suffix(".onnx")
 
 
 def _write(proto: ModelProto, output: Path) -> None:
@@ -185,11 +195,7 @@ def _add_seen(graph: Graph, estimate: Value) -> dict[str, Value]:
     return {name: graph.add("Reshape", level, graph.integers(-1)) for name, level in levels.items()}
 
 
-def _floats(name: str, shape: Sequence[int | str]) -> ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-
-def _metadata(header: WeightsHeader, levels: Levels | None) -> dict[str, str]:
+def _metadata(header: WeightsHeader, levels: str) -> dict[str, str]:
     ranges = {
         f"{name}_{end}": f"{value:g}"
         for name, limits in header.ranges.items()
@@ -198,7 +204,7 @@ def _metadata(header: WeightsHeader, levels: Levels | None) -> dict[str, str]:
     return {
         "model": header.name,
         "task": header.task,
-        "levels": "inputs" if levels is None else str(levels),
+        "levels": levels,
         **ranges,
         "licence": header.licence,
         "version": vheatir.__version__,

@@ -35,6 +35,8 @@ __all__ = [
     "Task",
     "WeightsError",
     "WeightsHeader",
+    "estimate_path",
+    "graph_path",
     "load_weights",
     "read_header",
     "save_weights",
@@ -123,6 +125,16 @@ def weights_path(name_or_path: str | Path) -> Path:
     if not path.is_file():
         raise WeightsError(f"{path} is neither a weights file nor a bundled model: those are {', '.join(MODELS)}.")
     return path
+
+
+def graph_path(weights: Path) -> Path:
+    """Where the ONNX graph of a weights file stands: beside it."""
+    return weights.with_suffix(".onnx")
+
+
+def estimate_path(weights: Path) -> Path:
+    """Where the ONNX graph stands that estimates the levels alone, of weights for "photo"."""
+    return weights.with_name(f"{weights.stem}-estimate.onnx")
 
 
 def save_weights(

@@ -10,7 +10,7 @@ from vheatir.nn.onnx.layers import Grid, add_connection, add_convolution, add_gr
 from vheatir.nn.pyramid import UNITS, LevelEstimator, VHeatPyramid
 from vheatir.nn.vheatir import VHeatIR
 
-__all__ = ["add_network", "add_pyramid"]
+__all__ = ["add_estimate", "add_network", "add_pyramid"]
 
 
 def add_network(graph: Graph, network: VHeatIR, x: Value, condition: Value) -> Value:
@@ -50,8 +50,7 @@ def add_pyramid(
     Returns:
         The restored images, and the estimated levels, (B, 2, H/8, W/8).
     """
-    config, add = network.config, graph.add
-    folded = _add_fold(graph, _add_padding(graph, x, network.multiple), 2, config.in_chans)
+    add, folded = graph.add, _add_folded(graph, network, x)
     estimate = _add_estimator(graph, network.estimator, folded)
     sizes = [add("Shape", value, start=start, end=start + 2) for value, start in ((estimate, 0), (folded, 2))]
     estimated = add("Resize", estimate, "", "", add("Concat", *sizes, axis=0), mode="linear")
@@ -64,6 +63,15 @@ def add_pyramid(
     weight = add("Div", total, add("Add", total, graph.number(1)))
     correction = _add_unfold(graph, add("Mul", residual, weight), 2)
     return add("Add", x, _add_crop(graph, correction, x)), estimate
+
+
+def add_estimate(graph: Graph, network: VHeatPyramid, x: Value) -> Value:
+    """:meth:`vheatir.nn.VHeatPyramid.estimate_levels`: (B, in_chans, H, W) -> (B, 2, H/8, W/8)."""
+    return _add_estimator(graph, network.estimator, _add_folded(graph, network, x))
+
+
+def _add_folded(graph: Graph, network: VHeatPyramid, x: Value) -> Value:
+    return _add_fold(graph, _add_padding(graph, x, network.multiple), 2, network.config.in_chans)
 
 
 def _add_estimator(graph: Graph, estimator: LevelEstimator, folded: Value) -> Value:
