@@ -97,8 +97,8 @@ def assert_equal_in_onnxruntime(file: bytes | Path, model: RestorationNetwork, s
         assert float((expected - x).abs().max()) > 1e-2, "the network does something"
     if model.task == "photo":
         estimates = [model.estimate(image[None]) for image in x]
-        np.testing.assert_allclose(seen[0], [levels.sigma for levels in estimates], rtol=1e-4)
-        np.testing.assert_allclose(seen[1], [levels.quality for levels in estimates], rtol=1e-4)
+        np.testing.assert_allclose(seen[0], np.array([levels.sigma for levels in estimates], float), rtol=1e-4)
+        np.testing.assert_allclose(seen[1], np.array([levels.quality for levels in estimates], float), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", TINY)

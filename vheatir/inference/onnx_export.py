@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,7 @@ from vheatir.nn.condition import UNKNOWN, jpeg_condition
 from vheatir.nn.onnx.graph import OPSET, Graph, Value
 from vheatir.nn.onnx.networks import add_estimate, add_network, add_pyramid
 from vheatir.system.atomic import atomic_path
-from vheatir.weights.file import WeightsHeader, estimate_path, graph_path, load_weights, weights_path
+from vheatir.weights.file import WeightsHeader, estimate_path, graph_path, header_bytes, load_weights, weights_path
 
 __all__ = ["export_onnx", "onnx_model", "write_graphs"]
 
@@ -64,7 +65,7 @@ def write_graphs(weights: str | Path) -> list[Path]:
     if isinstance(network, VHeatPyramid):
         graph = Graph(_stored_weights(path, beside=True))
         seen = _add_seen(graph, add_estimate(graph, network, "image"))
-        models[estimate_path(path)] = _model(graph, header, [], seen, levels="none")
+        models[estimate_path(path)] = _model(graph, header, [], seen, _metadata(path, header, "none"))
     for output, model in models.items():
         _write(model, output)
     return list(models)
@@ -104,27 +105,27 @@ def onnx_model(weights: Path, *, levels: Levels | None = None, beside: bool = Fa
         ((name, condition),) = conditions.items()
         outputs = {"restored": _add_faded(graph, network, name, condition, header)}
     inputs = [*header.ranges, *(["strength"] if header.task == "photo" else [])] if levels is None else []
-    return _model(graph, header, inputs, outputs, levels="inputs" if levels is None else str(levels))
+    return _model(graph, header, inputs, outputs, _metadata(weights, header, str(levels or "inputs")))
 
 
 def _model(
-    graph: Graph, header: WeightsHeader, inputs: Sequence[str], outputs: Mapping[str, Value], *, levels: str
+    graph: Graph, header: WeightsHeader, inputs: Sequence[str], outputs: Mapping[str, Value], metadata: dict[str, str]
 ) -> ModelProto:
     """The nodes as a model of these inputs, beside the image, and outputs."""
     graph.nodes += [helper.make_node("Identity", [value], [name]) for name, value in outputs.items()]
     shapes: dict[str, list[str | int]] = {name: ["batch", header.channels, "height", "width"] for name in _IMAGES}
-    infos = [
+    described, results = (
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes.get(name, ["batch"])) for name in names]
         for names in (["image", *inputs], outputs)
-    ]
+    )
     proto = helper.make_model(
-        helper.make_graph(graph.nodes, header.name, *infos, graph.initializers),
+        helper.make_graph(graph.nodes, header.name, described, results, graph.initializers),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=_IR_VERSION,
         producer_name="vheatir",
         producer_version=vheatir.__version__,
     )
-    helper.set_model_props(proto, _metadata(header, levels))
+    helper.set_model_props(proto, metadata)
     return proto
 
 
@@ -136,9 +137,8 @@ def _write(proto: ModelProto, output: Path) -> None:
 
 def _stored_weights(path: Path, *, beside: bool) -> Callable[[str], TensorProto]:
     """What gives the tensors of a weights file: their bytes, or where these are in it."""
-    with path.open("rb") as file:
-        start = 8 + int.from_bytes(file.read(8), "little")
-        entries = json.loads(file.read(start - 8))
+    header = header_bytes(path)
+    entries, start = json.loads(header), 8 + len(header)
 
     def stored(name: str) -> TensorProto:
         entry = entries[name]
@@ -195,7 +195,7 @@ def _add_seen(graph: Graph, estimate: Value) -> dict[str, Value]:
     return {name: graph.add("Reshape", level, graph.integers(-1)) for name, level in levels.items()}
 
 
-def _metadata(header: WeightsHeader, levels: str) -> dict[str, str]:
+def _metadata(weights: Path, header: WeightsHeader, levels: str) -> dict[str, str]:
     ranges = {
         f"{name}_{end}": f"{value:g}"
         for name, limits in header.ranges.items()
@@ -207,5 +207,6 @@ def _metadata(header: WeightsHeader, levels: str) -> dict[str, str]:
         "levels": levels,
         **ranges,
         "licence": header.licence,
+        "weights": sha256(header_bytes(weights)).hexdigest(),  # by which a graph knows its file
         "version": vheatir.__version__,
     }

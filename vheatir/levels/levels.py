@@ -31,7 +31,7 @@ _NO_COMPRESSION: Final = 100.0
 
 #: standard deviation of the noise in 8-bit units: one for all channels, or one for each of R, G, B
 Sigma: TypeAlias = float | Sequence[float]
-#: one level, or a tensor of them
+#: one level, a tensor of them, or None
 Level = TypeVar("Level")
 
 
@@ -108,7 +108,7 @@ def check_levels(levels: Levels) -> None:
             raise ValueError(f"{name} is {low:g} to {high:g}, not {value:g}.")
 
 
-def told_levels(header: WeightsHeader, given: Mapping[LevelName, Level | None]) -> dict[LevelName, Level | None]:
+def told_levels(header: WeightsHeader, given: Mapping[LevelName, Level]) -> dict[LevelName, Level]:
     """Return what is given of each level that a model knows.
 
     Raises:

@@ -29,7 +29,6 @@ from vheatir.nn.precision import as_autocast, autocast_off
 from vheatir.nn.windows import merge_windows, split_windows
 
 __all__ = [
-    "REFERENCE_LEVEL",
     "Conductivity",
     "FrequencyValueEmbedding",
     "HeatConduction2d",

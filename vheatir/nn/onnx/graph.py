@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -35,13 +35,11 @@ class Graph:
         self._stored = stored
         self._known: dict[object, Value] = {}
 
-    def add(self, operator: str, *inputs: Value, **attributes: float | str | Sequence[int]) -> Value:
+    def add(self, operator: str, *inputs: Value, **attributes: Any) -> Value:
         """Add a node of one output; attributes as ONNX names them."""
         return self.add_many(operator, 1, *inputs, **attributes)[0]
 
-    def add_many(
-        self, operator: str, outputs: int, *inputs: Value, **attributes: float | str | Sequence[int]
-    ) -> list[Value]:
+    def add_many(self, operator: str, outputs: int, *inputs: Value, **attributes: Any) -> list[Value]:
         """Add a node of several outputs."""
         names = [
             f"{operator.lower()}{len(self.nodes)}{'abc'[index] if outputs > 1 else ''}" for index in range(outputs)

@@ -133,14 +133,15 @@ class Grid:
 
 
 class _Embedding(NamedTuple):
-    """Frequency value embeddings: (count * count, C), count = R + 1."""
+    """Frequency value embeddings: (nodes * nodes, C), nodes = R + 1."""
 
     tokens: Value
-    count: int
+    nodes: int
 
 
-def add_group(grid: Grid, group: ResidualGroup, name: str, image: Value, channels: int) -> Value:
+def add_group(grid: Grid, group: nn.Module, name: str, image: Value, channels: int) -> Value:
     """:class:`vheatir.nn.vheatir.ResidualGroup`: (B, C, H, W) -> the same."""
+    assert isinstance(group, ResidualGroup)
     graph, embedding = grid.graph, None
     if group.embedding is not None:
         tokens = graph.add("Reshape", graph.weight(f"{name}.embedding.weight"), graph.integers(-1, channels))
@@ -163,8 +164,9 @@ def add_connection(graph: Graph, module: nn.Module, name: str, image: Value) -> 
     return image
 
 
-def add_convolution(graph: Graph, module: nn.Conv2d, name: str, image: Value) -> Value:
-    """(B, C, H, W) -> (B, D, H', W')."""
+def add_convolution(graph: Graph, module: nn.Module, name: str, image: Value) -> Value:
+    """:class:`torch.nn.Conv2d`: (B, C, H, W) -> (B, D, H', W')."""
+    assert isinstance(module, nn.Conv2d)
     weights = [graph.weight(f"{name}.weight"), *([] if module.bias is None else [graph.weight(f"{name}.bias")])]
     pads = [int(side) for side in module.padding] * 2
     return graph.add("Conv", image, *weights, pads=pads, strides=list(module.stride), group=module.groups)
@@ -241,7 +243,7 @@ def _add_heat(grid: Grid, mixer: HeatMixer, name: str, u: Value, embedding: _Emb
 
 def _add_conductivity(grid: Grid, mixer: HeatMixer, name: str, u: Value, embedding: _Embedding) -> Value:
     """k at the frequencies of the grid: (1 or B, H, W, C)."""
-    graph, add, count, nodes = grid.graph, grid.graph.add, mixer.conducting, embedding.count
+    graph, add, count, nodes = grid.graph, grid.graph.add, mixer.conducting, embedding.nodes
     k = add("Softplus", _add_linear(graph, f"{name}.conductivity.linear", embedding.tokens))
     k = add("Reshape", k, graph.integers(1, nodes, nodes, count))
     scales = []

@@ -96,7 +96,7 @@ def _add_residual(graph: Graph, network: VHeatPyramid, folded: Value, levels: Va
         grids.append(Grid(graph, deep))
     deep = add_group(grids.pop(), network.bottom, "bottom", deep, widths[-1])
     for index, (up, group) in enumerate(zip(network.ups, network.up_groups, strict=True)):
-        wide = _add_unfold(graph, add_convolution(graph, up.expand, f"ups.{index}.expand", deep), 2)
+        wide = _add_unfold(graph, add_convolution(graph, up.get_submodule("expand"), f"ups.{index}.expand", deep), 2)
         joined = add("Add", skips.pop(), wide)
         deep = add_group(grids[-1 - index], group, f"up_groups.{index}", joined, widths[-2 - index])
     grid = grids[0]
