@@ -33,7 +33,7 @@ SIGMA: Final = 25.0
 
 def main() -> None:
     """Measure, draw and print."""
-    image = canvas_of(read_image(EXAMPLE).pixels).read(slice(None), slice(None))
+    image = torch.from_numpy(canvas_of(read_image(EXAMPLE).pixels).read(slice(None), slice(None)))
     model = load_model("denoise-gray")
     explanation = explain(model, image, SIGMA, samples=8)
     _write_sheet(explanation)

@@ -17,10 +17,10 @@ from vheatir.inference.clipping import with_clipped_mean
 SIGMA = 12 / 255
 
 
-def stored(value: float, sigma: float, side: int = 64) -> torch.Tensor:
+def stored(value: float, sigma: float, side: int = 64) -> npt.NDArray[np.float32]:
     """Noisy paper as a file holds it, but for the rounding."""
-    noise = torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return (value + sigma * noise).clamp(0, 1)
+    noise = np.random.default_rng(0).standard_normal((1, 1, side, side))
+    return np.clip(value + sigma * noise, 0, 1).astype(np.float32)
 
 
 def clipped_mean(value: float, sigma: float) -> float:
@@ -35,7 +35,7 @@ def clipped_mean(value: float, sigma: float) -> float:
 @pytest.mark.parametrize("is_white", [True, False])
 def test_a_mean_comes_back(sigma: float, steps: float, is_white: bool) -> None:
     value = 1 - steps * sigma if is_white else steps * sigma
-    mean = torch.full((1, 1, 64, 64), clipped_mean(value, sigma), dtype=torch.float64)
+    mean = np.full((1, 1, 64, 64), clipped_mean(value, sigma), np.float32)
     found = with_clipped_mean(mean, stored(value, sigma), sigma)
     lost = abs(float(mean[0, 0, 0, 0]) - value)
     assert float(found.mean()) == pytest.approx(value, abs=0.15 * lost + 2e-4 * sigma)
@@ -47,23 +47,23 @@ def test_the_mean_of_white_is_what_the_formula_says() -> None:
 
 
 def test_nothing_is_given_back_where_nothing_was_lost() -> None:
-    mean = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    inner = mean.clamp(0.004, 0.996)
-    assert torch.equal(with_clipped_mean(mean, inner, SIGMA), mean)
-    clipped = (mean > 0.5).float()
-    assert torch.equal(with_clipped_mean(mean, clipped, 0.0), mean)
-    far = torch.full((1, 1, 32, 32), 0.5)
-    assert torch.equal(with_clipped_mean(far, clipped[:, :1], SIGMA), far)
+    mean = np.random.default_rng(1).random((1, 3, 32, 32), dtype=np.float32)
+    inner = mean.clip(0.004, 0.996)
+    assert np.array_equal(with_clipped_mean(mean, inner, SIGMA), mean)
+    clipped = (mean > 0.5).astype(np.float32)
+    assert np.array_equal(with_clipped_mean(mean, clipped, 0.0), mean)
+    far = np.full((1, 1, 32, 32), 0.5, np.float32)
+    assert np.array_equal(with_clipped_mean(far, clipped[:, :1], SIGMA), far)
     # a bright caption without noise beside white paper with noise
-    mean, noisy = torch.full((1, 1, 32, 64), 250 / 255), torch.full((1, 1, 32, 64), 250 / 255)
-    noisy[..., :32] = stored(1, SIGMA, 32).float()
-    assert torch.equal(with_clipped_mean(mean, noisy, SIGMA)[..., 36:], mean[..., 36:])
+    mean, noisy = np.full((2, 1, 1, 32, 64), 250 / 255, np.float32)
+    noisy[..., :32] = stored(1, SIGMA, 32)
+    assert np.array_equal(with_clipped_mean(mean, noisy, SIGMA)[..., 36:], mean[..., 36:])
 
 
 def test_it_fades_towards_sigma_zero() -> None:
     """Continuous: the smaller σ, the less is given back."""
-    mean = torch.full((1, 1, 16, 16), 0.9999)
-    gains = [float((with_clipped_mean(mean, torch.ones_like(mean), s) - mean).max()) for s in (1e-6, 1e-4, 1e-3)]
+    mean = np.full((1, 1, 16, 16), 0.9999, np.float32)
+    gains = [float((with_clipped_mean(mean, np.ones_like(mean), s) - mean).max()) for s in (1e-6, 1e-4, 1e-3)]
     assert gains[0] <= gains[1] <= gains[2] <= 1.1e-4
     assert gains[0] < 1e-6
 

@@ -19,7 +19,7 @@ import vheatir.inference.network
 import vheatir.weights.file
 from vheatir.data.degradations import GaussianNoise, JpegCompression
 from vheatir.data.device import degrade
-from vheatir.inference.compute import Precision
+from vheatir.inference.backends import Precision
 from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.restorer import RestorationError
 from vheatir.weights.file import ModelName, Ranges, Task, WeightsHeader, load_weights

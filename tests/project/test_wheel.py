@@ -23,7 +23,7 @@ from skimage.data import camera
 
 import vheatir
 
-WEIGHTS = ("denoise-color", "denoise-gray", "jpeg-color", "jpeg-gray")
+WEIGHTS = ("denoise-color", "denoise-gray", "jpeg-color", "jpeg-gray", "photo")
 BASE_DEPENDENCIES = {"torch", "numpy", "opencv-python", "pillow", "psutil", "safetensors", "tqdm"}
 
 
@@ -96,7 +96,7 @@ def link(package: Distribution, site_packages: Path) -> None:
 def test_the_wheel_holds_the_weights_and_nothing_foreign(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    expected = {f"vheatir/weights/{name}.{suffix}" for name in WEIGHTS for suffix in ("safetensors", "md")}
+    expected = {f"vheatir/weights/{name}.{suffix}" for name in WEIGHTS for suffix in ("safetensors", "onnx", "md")}
     assert expected <= names
     assert "vheatir/py.typed" in names
     assert {"vheatir/evaluation/data/published.json", "vheatir/evaluation/data/sets/Set12.json"} <= names

@@ -139,6 +139,8 @@ def _places(blocks: Sequence[int] | None) -> list[int] | None:
 
 def _read(arguments: argparse.Namespace, model: RestorationNetwork) -> tuple[Tensor, float, str]:
     """The image (1, channels, H, W), turned upright; its level, and how it was found if it was not given."""
+    import torch
+
     from vheatir.imageio.read import read_image
     from vheatir.inference.arrays import canvas_of
     from vheatir.inference.restorer import Restorer
@@ -165,4 +167,4 @@ def _read(arguments: argparse.Namespace, model: RestorationNetwork) -> tuple[Ten
     assert level is not None
     pixels = canvas.read(slice(None), slice(None))[:, : model.channels]
     device = next(model.parameters()).device
-    return pixels.to(device), level, found
+    return torch.from_numpy(pixels).to(device), level, found

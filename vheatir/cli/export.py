@@ -1,12 +1,12 @@
 """Writes weights files: ``vheatir export -opt options/train/NAME.yml net_g_latest.pth model.safetensors``.
 
-And ONNX files of weights: ``vheatir export --format onnx --model photo photo.onnx``.
+And ONNX files of weights: ``vheatir export --format onnx --model photo photo.onnx``, or graphs that read the weights
+file beside them: ``vheatir export --format graph vheatir/weights``.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
@@ -21,6 +21,7 @@ examples:
   %(prog)s --format onnx --model denoise-color denoise.onnx      (inputs: image, sigma)
   %(prog)s --format onnx --model denoise-color --sigma 15 denoise-15.onnx      (input: image)
   %(prog)s --format onnx --blind photo.onnx      (input: image; the network estimates the levels)
+  %(prog)s --format graph mine.onnx      (reads mine.safetensors beside it; for vheatir restore --backend onnx)
 """
 
 
@@ -33,8 +34,15 @@ def build_parser() -> argparse.ArgumentParser:
         _EXAMPLES,
     )
     parser.add_argument("checkpoint", type=Path, nargs="?", help="net_g_*.pth, for a weights file")
-    parser.add_argument("output", type=Path, help="file to write, *.safetensors or *.onnx")
-    parser.add_argument("--format", choices=("safetensors", "onnx"), default="safetensors", help="default: %(default)s")
+    parser.add_argument(
+        "output", type=Path, help="file to write, *.safetensors or *.onnx; graph: or a folder, for its weights files"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("safetensors", "onnx", "graph"),
+        default="safetensors",
+        help="graph: an ONNX file without weights, which reads those of the same name beside it (default: %(default)s)",
+    )
     checkpoint = parser.add_argument_group("weights file")
     checkpoint.add_argument("-opt", type=Path, help="option file that the checkpoint was trained with")
     checkpoint.add_argument("--licence", help="licence of the weights (default: Apache-2.0)")
@@ -48,34 +56,32 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, and return the exit code."""
-    is_onnx = arguments.format == "onnx"
-    foreign = ("checkpoint", "opt", "licence") if is_onnx else ("model", "sigma", "quality", "blind")
-    for name in foreign:
+    own = {"safetensors": ("checkpoint", "opt", "licence"), "onnx": ("model", "sigma", "quality", "blind"), "graph": ()}
+    for name in (name for kind, names in own.items() if kind != arguments.format for name in names):
         if getattr(arguments, name) is not None:
             raise UsageError(f"{_spelled(name)} does not belong to --format {arguments.format}; leave it out.")
     check_parent(arguments.output, "the output")
-    if is_onnx:
-        _export_onnx(arguments)
-    else:
-        _export_weights(arguments)
-    sys.stdout.write(f"Wrote {arguments.output} ({arguments.output.stat().st_size / 1e6:.1f} MB).\n")
+    export = {"safetensors": _export_weights, "onnx": _export_onnx, "graph": _export_graphs}[arguments.format]
+    for path in export(arguments):
+        sys.stdout.write(f"Wrote {path} ({path.stat().st_size / 1e6:.1f} MB).\n")
     return DONE
 
 
-def _export_weights(arguments: argparse.Namespace) -> None:
+def _export_weights(arguments: argparse.Namespace) -> list[Path]:
     if arguments.opt is None or arguments.checkpoint is None:
         raise UsageError("A weights file needs -opt, the option file, and the checkpoint; --format onnx needs neither.")
 
     from vheatir.training.export import export
 
     export(arguments.opt, arguments.checkpoint, arguments.output, licence=arguments.licence or "Apache-2.0")
+    return [arguments.output]
 
 
 def _spelled(name: str) -> str:
     return {"checkpoint": "A checkpoint", "opt": "-opt"}.get(name, f"--{name}")
 
 
-def _export_onnx(arguments: argparse.Namespace) -> None:
+def _export_onnx(arguments: argparse.Namespace) -> list[Path]:
     told = arguments.sigma is not None or arguments.quality is not None
     if arguments.blind and told:
         raise UsageError("--blind means that no level is known; leave it out, or --sigma and --quality.")
@@ -83,7 +89,14 @@ def _export_onnx(arguments: argparse.Namespace) -> None:
     from vheatir.inference.onnx_export import export_onnx
     from vheatir.levels.levels import Levels
 
-    for talker in ("onnxscript", "onnx_ir"):  # a line for each node that they look at
-        logging.getLogger(talker).setLevel(logging.WARNING)
     levels = Levels(arguments.sigma, arguments.quality) if told or arguments.blind else None
     export_onnx(arguments.model or "photo", arguments.output, levels=levels)
+    return [arguments.output]
+
+
+def _export_graphs(arguments: argparse.Namespace) -> list[Path]:
+    from vheatir.inference.onnx_export import write_graphs
+
+    output: Path = arguments.output
+    weights = sorted(output.glob("*.safetensors")) if output.is_dir() else [output.with_suffix(".safetensors")]
+    return [graph for path in weights for graph in write_graphs(path)]

@@ -95,12 +95,19 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
         help="bundled name (photo, denoise-gray, denoise-color, jpeg-gray, jpeg-color) or weights file "
         "(default: the bundled one for gray or colour, chosen by image)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=("auto", "torch", "onnx"),
+        help="what computes: torch, or onnxruntime (default: torch where it is installed)",
+    )
+    parser.add_argument("--device", default="auto", help="torch: auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--provider", help="onnx: execution provider, such as cuda, coreml or dml (default: cpu)")
     parser.add_argument(
         "--precision",
         default="fp32",
         choices=("fp32", "bf16", "fp16"),
-        help="arithmetic of the network; fp16 needs a GPU (default: fp32)",
+        help="torch: arithmetic of the network; fp16 needs a GPU (default: fp32)",
     )
     parser.add_argument(
         "--tile",
@@ -248,6 +255,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         tile=arguments.tile or "auto",
         ensemble=arguments.ensemble,
         strength=arguments.strength,
+        backend=arguments.backend,
+        provider=arguments.provider,
     )
     quality = None if arguments.quality == "auto" else arguments.quality
     restorer.check(sigma=arguments.sigma, quality=quality)

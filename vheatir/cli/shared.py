@@ -41,15 +41,16 @@ exit codes:
   0 done; 1 restore: some files failed, report --check: a page is out of date; 2 wrong usage, or something that cannot
   be read, used or written; 130 interrupted, what was finished is kept"""
 
-#: which extra of this package brings a package
-_EXTRAS: Final = {
-    "skimage": "metrics",
-    "lpips": "metrics",
-    "msgspec": "train",
-    "yaml": "train",
-    "lmdb": "train",
-    "onnx": "onnx",
-    "onnxscript": "onnx",
+#: what to install for a package that is missing
+_SOURCES: Final = {
+    "torch": "vheatir",
+    "skimage": "vheatir[metrics]",
+    "lpips": "vheatir[metrics]",
+    "msgspec": "vheatir[train]",
+    "yaml": "vheatir[train]",
+    "lmdb": "vheatir[train]",
+    "onnx": "vheatir[onnx]",
+    "onnxruntime": "vheatir[onnx]",
 }
 
 
@@ -94,8 +95,8 @@ def _sentence(error: Exception) -> str | None:
     """What to say of an error; None if it is none of the user's."""
     if isinstance(error, ModuleNotFoundError):
         package = (error.name or "").partition(".")[0]
-        extra = _EXTRAS.get(package)
-        return None if extra is None else f'{error.name} is not installed: pip install "vheatir[{extra}]".'
+        wanted = _SOURCES.get(package)
+        return None if wanted is None else f'{error.name} is not installed: pip install "{wanted}".'
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
     return str(error)

@@ -75,9 +75,8 @@ def _load_network(options: Mapping[str, Any]) -> VHeatIR | VHeatPyramid:
         FileNotFoundError: if there are no such weights.
         ValueError: if they are those of another network.
     """
-    from vheatir.nn import network_arguments
+    from vheatir.nn import NETWORKS, network_arguments
     from vheatir.training.checkpoint import read_tensors
-    from vheatir.weights.file import NETWORKS
 
     section, paths = options["network_g"], options["path"]
     if not paths.get("strict_load_g", True):

@@ -217,11 +217,15 @@ def _restored(
 ) -> NDArray[np.float32]:
     """Let ``whole`` restore an image (H, W) or (H, W, 3) in the channels of its network, in tiles if asked."""
     channels_first = degraded[None] if degraded.ndim == 2 else degraded.transpose(2, 0, 1)
-    x = torch.from_numpy(np.ascontiguousarray(channels_first))[None].to(next(network.parameters()).device)
-    x = x.expand(-1, channels, -1, -1)
-    with torch.inference_mode():
-        y = whole(x) if tile is None else restore_in_tiles(whole, x, tile=tile, overlap=min(overlap, tile // 2))
-    restored = y[0].cpu().numpy()
+    device = next(network.parameters()).device
+
+    @torch.inference_mode()
+    def restore(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        return whole(torch.from_numpy(np.ascontiguousarray(x)).to(device)).cpu().numpy()
+
+    x = np.repeat(channels_first[None], channels // len(channels_first), axis=1)
+    y = restore(x) if tile is None else restore_in_tiles(restore, x, tile=tile, overlap=min(overlap, tile // 2))
+    restored = y[0]
     # a gray image may have gone through a colour network
     output = restored.mean(axis=0) if degraded.ndim == 2 else restored.transpose(1, 2, 0)
     return np.asarray(output, dtype=np.float32)

@@ -5,18 +5,21 @@ Only pieces are ever converted: an image of 100 megapixels has no float copy of 
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-__all__ = ["Canvas", "ImageLike", "canvas_of", "plain_array"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["Canvas", "ImageLike", "canvas_of", "check_bounds", "is_tensor", "plain_array", "refuse_empty"]
 
 Array = npt.NDArray[Any]
-ImageLike = TypeVar("ImageLike", Array, Tensor)
+ImageLike = TypeVar("ImageLike", Array, "Tensor")
 
 # strong noise carries float images beyond [0, 1]; what passes these bounds has another scale, mostly 0..255
 _FLOAT_BOUNDS: Final = (-2.0, 3.0)
@@ -45,11 +48,11 @@ class Canvas(ABC):
     result: Array | Tensor
 
     @abstractmethod
-    def read(self, rows: slice, columns: slice) -> Tensor:
-        """Give a piece of the image: (B, C, h, w), float32, on the image's device."""
+    def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        """Give a piece of the image: (B, C, h, w)."""
 
     @abstractmethod
-    def write(self, top: int, rows: Tensor) -> None:
+    def write(self, top: int, rows: NDArray[np.float32]) -> None:
         """Take finished rows (B, C or 1, n, W) from ``top`` on: clamped, rounded, in the image's own type."""
 
 
@@ -65,7 +68,17 @@ def canvas_of(image: Array | Tensor) -> Canvas:
         ValueError: if the shape is another, the image is empty, or values are not finite or far outside
             [0, 1].
     """
-    return TensorCanvas(image) if isinstance(image, Tensor) else ArrayCanvas(image)
+    if is_tensor(image):
+        from vheatir.inference.tensors import TensorCanvas
+
+        return TensorCanvas(image)
+    return ArrayCanvas(image)
+
+
+def is_tensor(image: object) -> TypeGuard[Tensor]:
+    """Tell whether something is a tensor of torch; there is none where torch was not imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
 
 
 def plain_array(image: object) -> Array:
@@ -86,32 +99,8 @@ def plain_array(image: object) -> Array:
         raise TypeError(f"Arrays must be uint8, uint16, or float in [0, 1], not {plain.dtype}.")
     if plain.ndim not in (2, 3) or (plain.ndim == 3 and plain.shape[2] not in (1, 3)):
         raise ValueError(f"Arrays must be (H, W), (H, W, 1) or (H, W, 3), not {plain.shape}.")
-    _refuse_empty(plain.size, plain.shape)
+    refuse_empty(plain.size, plain.shape)
     return plain.astype(plain.dtype.newbyteorder("="), copy=False)
-
-
-class TensorCanvas(Canvas):
-    """The canvas of a tensor."""
-
-    def __init__(self, image: Tensor) -> None:
-        if not image.is_floating_point():
-            raise TypeError(f"Tensors must be of a floating-point type, in [0, 1], not {image.dtype}.")
-        if image.ndim not in (3, 4) or image.shape[-3] not in (1, 3):
-            raise ValueError(f"Tensors must be (C, H, W) or (B, C, H, W) with C 1 or 3, not {tuple(image.shape)}.")
-        _refuse_empty(image.numel(), tuple(image.shape))
-        self._image = (image if image.ndim == 4 else image[None]).detach()
-        _check_bounds(*(float(bound) for bound in torch.aminmax(self._image)))
-        self.batch, self.channels, self.height, self.width = self._image.shape
-        self.is_clipped = False
-        self.has_equal_channels = self.channels == 1 or bool((self._image[:, 1:] == self._image[:, :1]).all())
-        self.result = torch.empty_like(image, requires_grad=False)
-        self._result = self.result if image.ndim == 4 else self.result[None]
-
-    def read(self, rows: slice, columns: slice) -> Tensor:
-        return self._image[..., rows, columns].to(torch.float32)
-
-    def write(self, top: int, rows: Tensor) -> None:
-        self._result[..., top : top + rows.shape[-2], :] = rows.clamp(0.0, 1.0).to(self._result)
 
 
 class ArrayCanvas(Canvas):
@@ -122,7 +111,7 @@ class ArrayCanvas(Canvas):
         self._peak = _INTEGER_PEAKS.get(plain.dtype)
         self.is_clipped = self._peak is not None
         if self._peak is None:
-            _check_bounds(float(plain.min()), float(plain.max()))  # NaN becomes either
+            check_bounds(float(plain.min()), float(plain.max()))  # NaN becomes either
         self._image = plain if plain.ndim == 3 else plain[..., None]
         self.batch = 1
         self.height, self.width, self.channels = self._image.shape
@@ -132,25 +121,28 @@ class ArrayCanvas(Canvas):
         self.result = np.empty(plain.shape, image.dtype if isinstance(image, np.ndarray) else plain.dtype)
         self._result = self.result if plain.ndim == 3 else self.result[..., None]
 
-    def read(self, rows: slice, columns: slice) -> Tensor:
-        values = self._image[rows, columns].astype(np.float32).transpose(2, 0, 1)
+    def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
+        values = self._image[rows, columns].astype(np.float32)
         if self._peak is not None:
             values /= np.float32(self._peak)
-        return torch.from_numpy(np.ascontiguousarray(values)).unsqueeze(0)
+        return values.transpose(2, 0, 1)[None]
 
-    def write(self, top: int, rows: Tensor) -> None:
-        values: Array = rows[0].clamp(0.0, 1.0).permute(1, 2, 0).cpu().numpy()
+    def write(self, top: int, rows: NDArray[np.float32]) -> None:
+        values: Array = np.clip(rows[0], 0, 1).transpose(1, 2, 0)
         if self._peak is not None:
-            values = np.rint(values * np.float32(self._peak))
+            values *= np.float32(self._peak)
+            np.rint(values, out=values)
         self._result[top : top + len(values)] = values
 
 
-def _refuse_empty(size: int, shape: tuple[int, ...]) -> None:
+def refuse_empty(size: int, shape: tuple[int, ...]) -> None:
+    """Refuse an image without pixels (ValueError)."""
     if size == 0:
         raise ValueError(f"The image is empty: its shape is {shape}.")
 
 
-def _check_bounds(low: float, high: float) -> None:
+def check_bounds(low: float, high: float) -> None:
+    """Refuse values that are not finite, or of another scale than [0, 1] (ValueError)."""
     if not np.isfinite([low, high]).all():
         raise ValueError("The image holds NaN or infinite values; replace them first.")
     if low < _FLOAT_BOUNDS[0] or high > _FLOAT_BOUNDS[1]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 import torch
 
-__all__ = ["Precision", "autocast", "check_precision", "select_device"]
+from vheatir.inference.backends import Precision
 
-Precision = Literal["fp32", "bf16", "fp16"]
+__all__ = ["autocast", "check_precision", "select_device"]
 
 _PRECISIONS: Final[tuple[Precision, ...]] = get_args(Precision)
 _AUTOCAST_TYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from vheatir.imageio.images import Image, ImageError
-from vheatir.inference.arrays import canvas_of, plain_array
-from vheatir.inference.network import RestorationNetwork
+from vheatir.inference.arrays import canvas_of, is_tensor, plain_array
+from vheatir.inference.backends import Model
 from vheatir.levels.grain import estimate_noise
 from vheatir.levels.jpeg_trace import lowest_jpeg_quality
 from vheatir.levels.levels import Levels, Sigma, given_numbers, is_auto, mean_sigma
 from vheatir.weights.file import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Auto", "LevelFinder", "given_levels"]
 
@@ -35,7 +38,7 @@ class LevelFinder:
         model_for: the model for gray images (True) or colour ones, loaded when it is asked for.
     """
 
-    def __init__(self, task: Task, model_for: Callable[[bool], RestorationNetwork]) -> None:
+    def __init__(self, task: Task, model_for: Callable[[bool], Model]) -> None:
         self._task = task
         self._model_for = model_for
 
@@ -111,8 +114,8 @@ class LevelFinder:
         canvas = canvas_of(image.pixels)
         rows, columns = (_middle(side) for side in (canvas.height, canvas.width))
         model = self._model_for(canvas.has_equal_channels)
-        x = canvas.read(rows, columns).to(next(model.parameters()).device)
-        seen = model.estimate(x.expand(-1, model.channels, -1, -1))
+        x = canvas.read(rows, columns)
+        seen = model.estimate(np.repeat(x, model.header.channels // x.shape[1], axis=1))
         noise = "" if given.sigma is not None else f"noise {seen.sigma:.1f}"
         jpeg = "" if given.quality is not None else f"JPEG quality {seen.quality:.0f}"
         return ", ".join(part for part in (noise, jpeg) if part) + " estimated" if noise or jpeg else ""
@@ -122,7 +125,8 @@ class LevelFinder:
         noise = estimate_noise(pixels)
         channels, estimate = noise.channels, round(noise.level, 1)
         model = self._model_for(len(channels) == 1)
-        level = min(max(estimate, model.level_min), model.level_max)
+        smallest, largest = model.header.level_range
+        level = min(max(estimate, smallest), largest)
         bounded = "" if level == estimate else f" at {estimate:g}, beyond the training"
         if noise.is_grain:
             return Levels(sigma=level), f"estimated{bounded}, of grain; as white noise {mean_sigma(channels):.1f}"
@@ -139,7 +143,7 @@ def given_levels(sigma: object, quality: object) -> Levels:
 
 
 def _array(image: npt.NDArray[Any] | Tensor, name: str) -> npt.NDArray[Any]:
-    if isinstance(image, Tensor):
+    if is_tensor(image):
         raise ValueError(f'{name}="auto" is for arrays; give the {name} of a tensor.')
     return plain_array(image)
 

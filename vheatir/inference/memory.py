@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil
-import torch
-from torch import nn
 
 from vheatir.inference.tiling import GRID
-from vheatir.nn import VHeatIR, VHeatPyramid
+from vheatir.weights.file import WeightsHeader
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["free_bytes", "is_out_of_memory", "largest_tile"]
 
@@ -27,39 +29,42 @@ _FEATURES_OF_OTHER_NETWORKS: Final = 64
 _SHARE_FOR_TILES: Final = 0.5
 
 
-def free_bytes(device: torch.device) -> int:
-    """Return the bytes that can still be had on a device: the GPU's, or the machine's within this process' limits."""
-    if device.type == "cuda":
+def free_bytes(device: torch.device | None = None) -> int:
+    """Return the bytes that can still be had: of a GPU, or of the machine's memory within this process' limits."""
+    if device is not None and device.type == "cuda":
+        import torch
+
         return int(torch.cuda.mem_get_info(device)[0])
     return int(max(0, min(psutil.virtual_memory().available, _group_bytes(), _address_bytes())))
 
 
-def largest_tile(network: nn.Module, device: torch.device, *, images: int = 1) -> int:
+def largest_tile(header: WeightsHeader, free: int, *, images: int = 1) -> int:
     """Return the side of the largest square tile, a multiple of 8, expected to fit into the memory that is free.
 
     Args:
-        network: one of ours, or any other.
-        device: where it computes.
+        header: of the model.
+        free: bytes where it computes.
         images: images in a batch.
     """
-    pixels = free_bytes(device) * _SHARE_FOR_TILES / (images * _bytes_per_pixel(network))
+    pixels = free * _SHARE_FOR_TILES / (images * _BYTES_PER_FEATURE * _features(header))
     return max(SMALLEST_TILE, math.isqrt(int(pixels)) // GRID * GRID)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch means that memory ran out, on a GPU or on the CPU."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    """Tell whether an error means that memory ran out, on a GPU (torch's OutOfMemoryError) or on the CPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
-def _bytes_per_pixel(network: nn.Module) -> float:
-    features: float = _FEATURES_OF_OTHER_NETWORKS
-    if isinstance(network, VHeatPyramid):
-        features = sum(width / 4.0 ** (scale + 1) for scale, width in enumerate(network.config.widths))
-    elif isinstance(network, VHeatIR):
-        features = network.config.embed_dim / network.config.downscale**2
-    return _BYTES_PER_FEATURE * features
+def _features(header: WeightsHeader) -> float:
+    """Features that a pixel has in a network."""
+    arch: Mapping[str, Any] = header.arch
+    if "widths" in arch:
+        return float(sum(width / 4.0 ** (scale + 1) for scale, width in enumerate(arch["widths"])))
+    if "embed_dim" in arch:
+        return float(arch["embed_dim"] / arch["downscale"] ** 2)
+    return _FEATURES_OF_OTHER_NETWORKS
 
 
 def _group_bytes() -> float:

@@ -9,7 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from vheatir.levels.levels import Levels, check_levels
+from vheatir.levels.levels import Levels, check_levels, told_levels
 from vheatir.nn import VHeatPyramid
 from vheatir.nn.condition import UNKNOWN, jpeg_condition, noise_condition
 from vheatir.nn.cpu import fast_on_cpu
@@ -18,7 +18,7 @@ from vheatir.weights.file import LevelName, ModelName, Task, WeightsHeader, load
 __all__ = ["RestorationNetwork", "cached_model", "load_model"]
 
 #: noise from which on all of the correction is made: weaker noise is below what the networks resolve (docs/levels.md)
-_FULL_SIGMA: Final = noise_condition(2.5)
+FULL_SIGMA: Final = noise_condition(2.5)
 
 
 class RestorationNetwork(nn.Module):
@@ -91,7 +91,7 @@ class RestorationNetwork(nn.Module):
         """Restore, less and less towards level 0, which these networks have hardly or never seen."""
         if "sigma" in self.header.ranges:
             restored: Tensor = self.network(x, condition)
-            weight = (condition / _FULL_SIGMA).clamp(max=1)
+            weight = (condition / FULL_SIGMA).clamp(max=1)
         else:
             restored = self.network(x, condition.clamp(min=jpeg_condition(self.level_max)))
             weight = _jpeg_weight(100 * condition)
@@ -122,12 +122,7 @@ class RestorationNetwork(nn.Module):
             raise ValueError(f"Model {self.name} takes {' and '.join(known)} by name, and no level beside them.")
         if level is not None:
             given[known[0]] = level
-        for name, value in given.items():
-            if value is not None and name not in known:
-                raise ValueError(f"Model {self.name} takes {' and '.join(known)}, not {name}.")
-            if value is None and len(known) == 1 and name in known:
-                raise ValueError(f"Model {self.name} needs {name}.")
-        return {name: given[name] for name in known}
+        return told_levels(self.header, given)
 
     def _condition(self, told: dict[LevelName, float | Tensor | None], x: Tensor) -> Tensor:
         """What the network itself takes: (B, number of levels), negative where nothing is told."""

@@ -12,25 +12,27 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from vheatir.imageio.images import Image, ImageError
 from vheatir.imageio.read import read_image
 from vheatir.imageio.white_level import restretched, stretched
 from vheatir.imageio.write import prepared, write_image
 from vheatir.inference.arrays import Canvas, ImageLike, canvas_of
-from vheatir.inference.compute import Precision, check_precision, select_device
+from vheatir.inference.backends import BackendName, Model, Precision, make_backend
 from vheatir.inference.level_finder import Auto, LevelFinder, given_levels
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
-from vheatir.inference.network import RestorationNetwork, cached_model
 from vheatir.inference.runner import RestorationError, TileRunner
 from vheatir.levels.levels import Levels, Sigma, scaled_levels, trained_levels
-from vheatir.weights.file import Task
+from vheatir.weights.file import Task, WeightsHeader
+
+if TYPE_CHECKING:
+    import torch
+
+    from vheatir.inference.network import RestorationNetwork
 
 __all__ = ["FileResult", "RestorationError", "Restorer", "restore"]
 
@@ -70,24 +72,27 @@ class Restorer:
     which has one model for all; its result is gray in any case. Images larger than a tile are restored in overlapping
     tiles, blended smoothly; each goes to the device by itself, and memory that runs out halves it.
 
-    Processes that are forked after something was restored compute with one thread, since torch's other threads are not
-    in them (torch would wait for them without end); on a GPU they cannot compute at all. Start workers with the method
+    Processes that are forked after something was restored compute with one thread in torch, whose other threads are not
+    in them (it would wait for them without end); on a GPU they cannot compute at all. Start workers with the method
     "spawn", or before the first image, for more.
 
     Args:
         task: "photo" for real photographs, whatever is wrong with them; "denoise" for white noise and "jpeg" for
             compression alone.
         model: bundled name, weights file, or loaded model; None chooses the bundled one by task and channels.
-        device: where to compute; None means a tensor's own device, for arrays CUDA where there is some, else the CPU.
-            A model given as a module computes on its own device.
+        device: where torch computes; None means a tensor's own device, for arrays CUDA where there is some, else the
+            CPU. A model given as a module computes on its own device.
         precision: "fp32", or autocast to "bf16" or "fp16" (fp16 not on a CPU). A tile that is not finite is computed
             again in fp32, and logged.
         tile: largest side of a tile in pixels, 64 or more; "auto" takes 1088, or what fits into the free memory.
         ensemble: mean over the eight flips and quarter turns, for eight times the work.
         strength: factor of the levels, σ and 100 - quality, told or estimated; 0 with "photo" changes nothing.
+        backend: "torch", or "onnx" for onnxruntime, in fp32; "auto" takes torch where it is installed.
+        provider: execution provider of onnxruntime's, such as "cuda"; None for the CPU.
 
     Raises:
-        ValueError: if an argument is out of range.
+        ValueError: if an argument is out of range, or unfit for the others.
+        ModuleNotFoundError: if the backend is not installed.
     """
 
     def __init__(
@@ -100,23 +105,22 @@ class Restorer:
         tile: int | Auto = "auto",
         ensemble: bool = False,
         strength: float = 1.0,
+        backend: BackendName = "auto",
+        provider: str | None = None,
     ) -> None:
         if task not in ("photo", "denoise", "jpeg"):
             raise ValueError(f'task is "photo", "denoise" or "jpeg", not {task!r}.')
-        if isinstance(model, RestorationNetwork) and device is not None:
-            raise ValueError("A loaded model computes on its own device: leave device out, or move the model.")
         if tile != "auto" and tile < SMALLEST_TILE:
             raise ValueError(f"A tile has a side of {SMALLEST_TILE} pixels or more, not {tile}.")
         if not 0 <= strength < math.inf:
             raise ValueError(f"strength is a factor of 0 or more, not {strength:g}.")
         self.task: Task = task
-        self.precision: Precision = precision
         self.tile = tile
         self.ensemble = ensemble
         self.strength = strength
         self._model = model
-        self._device = device
-        self._finder = LevelFinder(task, lambda is_gray: self._chosen_model(is_gray, self._chosen_device(None)))
+        self._backend = make_backend(backend, device=device, precision=precision, provider=provider)
+        self._finder = LevelFinder(task, self._chosen_model)
 
     def restore(
         self, image: ImageLike, *, sigma: Sigma | Auto | None = None, quality: float | Auto | None = None
@@ -176,11 +180,10 @@ class Restorer:
             kind = (*size, canvas.has_equal_channels, canvas.is_clipped, level)
             is_small = canvas.height * canvas.width <= _BATCH_PIXELS
             groups.setdefault(kind if is_small else (index,), []).append(index)
-        device = self._chosen_device(None)
         for indices in groups.values():
             for start in range(0, len(indices), _BATCH):
                 batch = [canvases[index] for index in indices[start : start + _BATCH]]
-                self._restore_canvases(batch, levels[indices[0]], device)
+                self._restore_canvases(batch, levels[indices[0]])
         results: list[Any] = [canvas.result for canvas in canvases]
         return results
 
@@ -234,34 +237,29 @@ class Restorer:
         Raises:
             ValueError: if the level is out of range, or the model, device or precision cannot be used.
         """
-        device = self._chosen_device(None)
-        check_precision(self.precision, device)
         for is_gray in (True, False):
-            header = self._chosen_model(is_gray, device).header
-            trained_levels(header, given_levels(sigma, quality))
+            trained_levels(self._chosen_model(is_gray).header, given_levels(sigma, quality))
 
     def _restore(self, image: ImageLike, levels: Levels) -> tuple[ImageLike, int]:
         """The result, and in how many pieces it was computed."""
         canvas = canvas_of(image)
-        pieces = self._restore_canvases([canvas], levels, self._chosen_device(image))
+        pieces = self._restore_canvases([canvas], levels, image)
         result: Any = canvas.result
         return result, pieces
 
-    def _restore_canvases(self, canvases: Sequence[Canvas], levels: Levels, device: torch.device) -> int:
+    def _restore_canvases(self, canvases: Sequence[Canvas], levels: Levels, image: object = None) -> int:
         """Restore one image, or several of one size that fit into a tile, and return in how many pieces."""
         first = canvases[0]
-        model = self._chosen_model(first.has_equal_channels, device)
-        _check_channels(model, first)
-        device = next(model.parameters()).device
-        check_precision(self.precision, device)
-        told = trained_levels(model.header, levels)
-        is_photo = model.name == "photo"
-        tile = min(DEFAULT_TILE, largest_tile(model.network, device, images=len(canvases) * first.batch))
+        model = self._chosen_model(first.has_equal_channels, image)
+        header = model.header
+        _check_channels(header, first)
+        told = trained_levels(header, levels)
+        is_photo = header.name == "photo"
+        tile = min(DEFAULT_TILE, largest_tile(header, model.free_bytes(), images=len(canvases) * first.batch))
         runner = TileRunner(
             model,
-            told if is_photo else scaled_levels(model.header, told, self.strength),
+            told if is_photo else scaled_levels(header, told, self.strength),
             strength=self.strength if is_photo else 1.0,
-            precision=self.precision,
             tile=tile if self.tile == "auto" else self.tile,
             ensemble=self.ensemble,
             is_clipped=first.is_clipped,
@@ -272,22 +270,15 @@ class Restorer:
             runner.restore_batch(canvases)
         return runner.passes
 
-    def _chosen_device(self, image: npt.NDArray[Any] | Tensor | None) -> torch.device:
-        if isinstance(self._model, RestorationNetwork):
-            return next(self._model.parameters()).device
-        if self._device is None and isinstance(image, Tensor):
-            return image.device
-        return select_device(self._device)
-
-    def _chosen_model(self, is_gray: bool, device: torch.device) -> RestorationNetwork:
+    def _chosen_model(self, is_gray: bool, image: object = None) -> Model:
         """The model asked for, or the bundled one that fits."""
         if self._model is None and self.task == "photo":
-            return cached_model("photo", device)
+            return self._backend.load("photo", image)
         if self._model is None:
-            return cached_model(f"{self.task}-{'gray' if is_gray else 'color'}", device)
-        loaded = self._model if isinstance(self._model, RestorationNetwork) else cached_model(self._model, device)
+            return self._backend.load(f"{self.task}-{'gray' if is_gray else 'color'}", image)
+        loaded = self._backend.load(self._model, image)
         if loaded.header.task != self.task:
-            raise ValueError(f"Model {loaded.name} is for task {loaded.header.task}, not {self.task}.")
+            raise ValueError(f"Model {loaded.header.name} is for task {loaded.header.task}, not {self.task}.")
         return loaded
 
     def file_levels(
@@ -343,8 +334,8 @@ def _with_white(path: Path, image: Image, white: int | None) -> Image:
     return replace(image, white=white)
 
 
-def _check_channels(model: RestorationNetwork, canvas: Canvas) -> None:
-    if model.channels == 1 and not canvas.has_equal_channels:
-        raise ValueError(f"The image is a colour one and model {model.name} takes gray ones; use a colour model.")
-    if model.channels == 3 and canvas.channels == 1 and model.name != "photo":
-        raise ValueError(f"The image is a gray one and model {model.name} takes colour ones; use a gray model.")
+def _check_channels(header: WeightsHeader, canvas: Canvas) -> None:
+    if header.channels == 1 and not canvas.has_equal_channels:
+        raise ValueError(f"The image is a colour one and model {header.name} takes gray ones; use a colour model.")
+    if header.channels == 3 and canvas.channels == 1 and header.name != "photo":
+        raise ValueError(f"The image is a gray one and model {header.name} takes colour ones; use a gray model.")

@@ -1,4 +1,4 @@
-"""One tile through the network: on its device, smaller if memory runs out, again in fp32 if it overflows."""
+"""One tile through the network: turned for an ensemble, smaller if memory runs out, checked."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from vheatir.inference.arrays import Canvas
+from vheatir.inference.backends import Array, Model
 from vheatir.inference.clipping import with_clipped_mean
-from vheatir.inference.compute import Precision, autocast
 from vheatir.inference.memory import SMALLEST_TILE, is_out_of_memory
-from vheatir.inference.network import RestorationNetwork
 from vheatir.inference.tiling import GRID, restore_in_bands, restore_in_tiles
 from vheatir.levels.levels import Levels
 from vheatir.system.threads import one_thread_after_fork
@@ -46,10 +44,9 @@ class TileRunner:
     """Restores tiles with one model, one after the other.
 
     Args:
-        model: the network, on its device.
+        model: the network, where it computes.
         levels: what the model is told.
         strength: factor of the levels, for models that estimate some; 1 for others.
-        precision: arithmetic; tiles that come out not finite are computed again in fp32.
         tile: largest side of a tile. Out-of-memory errors halve it, for this tile and those that follow, down to
             64 pixels; at that size the error is the caller's.
         ensemble: mean over the eight flips and quarter turns.
@@ -59,11 +56,10 @@ class TileRunner:
 
     def __init__(
         self,
-        model: RestorationNetwork,
+        model: Model,
         levels: Levels,
         *,
         strength: float = 1.0,
-        precision: Precision,
         tile: int,
         ensemble: bool,
         is_clipped: bool,
@@ -74,19 +70,17 @@ class TileRunner:
         self._model = model
         self._levels = levels
         self._strength = strength
-        self._precision = precision
-        self._device = next(model.parameters()).device
-        self._transforms = range(8) if ensemble else range(1)
+        self._others = range(1, 8) if ensemble else range(0)
         self._lost_sigma = (levels.sigma or 0.0) / 255 if is_clipped and model.header.task == "denoise" else 0.0
 
     def restore(self, canvas: Canvas) -> None:
         """Restore an image, piece by piece; a gray one by as many equal channels as the model takes, to one."""
 
-        def read(rows: slice, columns: slice) -> Tensor:
+        def read(rows: slice, columns: slice) -> Array:
             return self._for_model(canvas.read(rows, columns))
 
-        def write(top: int, rows: Tensor) -> None:
-            canvas.write(top, rows.mean(dim=1, keepdim=True) if canvas.has_equal_channels else rows)
+        def write(top: int, rows: Array) -> None:
+            canvas.write(top, _as_read(canvas, rows))
 
         restore_in_bands(
             read,
@@ -101,18 +95,17 @@ class TileRunner:
     def restore_batch(self, canvases: Sequence[Canvas]) -> None:
         """Restore small images of one size together."""
         whole = slice(None)
-        batch = torch.cat([self._for_model(canvas.read(whole, whole)) for canvas in canvases])
+        batch = np.concatenate([self._for_model(canvas.read(whole, whole)) for canvas in canvases])
         for canvas, restored in zip(canvases, self(batch), strict=True):
-            rows = restored[None]
-            canvas.write(0, rows.mean(dim=1, keepdim=True) if canvas.has_equal_channels else rows)
+            canvas.write(0, _as_read(canvas, restored[None]))
 
-    def _for_model(self, x: Tensor) -> Tensor:
+    def _for_model(self, x: Array) -> Array:
         """As many channels as the model takes: of three equal ones the first, or one three times."""
-        channels = self._model.channels
-        return x.expand(-1, channels, -1, -1) if x.shape[1] < channels else x[:, :channels]
+        channels = self._model.header.channels
+        return np.repeat(x, channels, axis=1) if x.shape[1] < channels else x[:, :channels]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Restore a tile (B, C, h, w): same shape, on the tile's own device, not clamped.
+    def __call__(self, x: Array) -> Array:
+        """Restore a tile (B, C, h, w): same shape, not clamped.
 
         Raises:
             RestorationError: if the result is not finite in fp32 either.
@@ -132,36 +125,24 @@ class TileRunner:
     def _halve(self, side: int) -> None:
         self.tile = max(SMALLEST_TILE, side // 2 // GRID * GRID)
         logger.warning("out of memory at tiles of %d pixels: trying %d", side, self.tile)
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._model.release()
 
-    def _restore(self, x: Tensor) -> Tensor:
-        moved = x.to(self._device, memory_format=torch.channels_last)
-        restored = self._ensemble(moved, self._precision)
-        if self._precision != "fp32" and not _is_finite(restored):
-            height, width = x.shape[-2:]
-            logger.warning("%s overflowed on a tile of %dx%d: computed again in fp32", self._precision, width, height)
-            restored = self._ensemble(moved, "fp32")
-        if not _is_finite(restored):
-            raise RestorationError(f"Model {self._model.name} gave values that are not finite; check its weights.")
-        return with_clipped_mean(restored, moved, self._lost_sigma).to(x.device)
-
-    def _ensemble(self, x: Tensor, precision: Precision) -> Tensor:
-        total = torch.zeros_like(x)
-        for index in self._transforms:
-            total += _undo(self._run(_turn(x, index), precision), index)
-        return total / len(self._transforms)
-
-    @torch.inference_mode()
-    def _run(self, x: Tensor, precision: Precision) -> Tensor:
-        with autocast(x.device, precision):
-            restored: Tensor = self._model(
-                x, sigma=self._levels.sigma, quality=self._levels.quality, strength=self._strength
+    def _restore(self, x: Array) -> Array:
+        restored = self._run(x)
+        for index in self._others:
+            restored = restored + _undo(self._run(np.ascontiguousarray(_turn(x, index))), index)
+        restored = restored / np.float32(1 + len(self._others)) if self._others else restored
+        if not np.isfinite(restored).all():
+            raise RestorationError(
+                f"Model {self._model.header.name} gave values that are not finite; check its weights."
             )
-        return restored
+        return with_clipped_mean(restored, x, self._lost_sigma)
+
+    def _run(self, x: Array) -> Array:
+        return self._model.restore(x, self._levels, self._strength)
 
 
-def _unless_out_of_memory(compute: Callable[[], Tensor], *, retry: bool) -> Tensor | None:
+def _unless_out_of_memory(compute: Callable[[], Array], *, retry: bool) -> Array | None:
     """None if memory ran out and a smaller tile is left to try; the error is gone by then, and with it what it held."""
     try:
         return compute()
@@ -171,16 +152,16 @@ def _unless_out_of_memory(compute: Callable[[], Tensor], *, retry: bool) -> Tens
         raise
 
 
-def _turn(x: Tensor, index: int) -> Tensor:
+def _as_read(canvas: Canvas, rows: Array) -> Array:
+    return rows.mean(axis=1, keepdims=True) if canvas.has_equal_channels else rows
+
+
+def _turn(x: Array, index: int) -> Array:
     """One of the eight symmetries of a square: index // 4 flips, index % 4 quarter turns."""
-    flipped = x.flip(-1) if index >= 4 else x
-    return torch.rot90(flipped, index % 4, (-2, -1))
+    flipped = x[..., ::-1] if index >= 4 else x
+    return np.rot90(flipped, index % 4, (-2, -1))
 
 
-def _undo(x: Tensor, index: int) -> Tensor:
-    turned = torch.rot90(x, -(index % 4), (-2, -1))
-    return turned.flip(-1) if index >= 4 else turned
-
-
-def _is_finite(x: Tensor) -> bool:
-    return bool(torch.isfinite(x).all())
+def _undo(x: Array, index: int) -> Array:
+    turned = np.rot90(x, -(index % 4), (-2, -1))
+    return turned[..., ::-1] if index >= 4 else turned

@@ -12,10 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["GRID", "AxisTile", "axis_tiles", "restore_in_bands", "restore_in_tiles"]
+
+Array = NDArray[np.float32]
 
 #: side of a JPEG block: tiles start at its multiples, so that blocks lie in every tile as they lie in the image
 GRID: Final = 8
@@ -33,7 +35,7 @@ class AxisTile:
 
     start: int
     stop: int
-    weight: Tensor
+    weight: Array
 
 
 def axis_tiles(length: int, tile: int, overlap: int) -> list[AxisTile]:
@@ -53,26 +55,26 @@ def axis_tiles(length: int, tile: int, overlap: int) -> list[AxisTile]:
             f"The overlap must be at least 0 and less than the tile, in multiples of {GRID}: tile {tile}, {overlap}."
         )
     if length <= tile:
-        return [AxisTile(0, length, torch.ones(length))]
+        return [AxisTile(0, length, np.ones(length, np.float32))]
     count = math.ceil((length - shared) / (side - shared))
     side = _up(math.ceil((length + (count - 1) * shared) / count))
     last = _up(length - side)
     starts = [last * index // (count - 1) // GRID * GRID for index in range(count)]
     stops = [min(start + side, length) for start in starts]
     ramps = _ramps(starts, stops)
-    total = torch.zeros(length, dtype=torch.float64)
+    total = np.zeros(length)
     for start, stop, ramp in zip(starts, stops, ramps, strict=True):
         total[start:stop] += ramp
     return [
-        AxisTile(start, stop, (ramp / total[start:stop]).float())
+        AxisTile(start, stop, (ramp / total[start:stop]).astype(np.float32))
         for start, stop, ramp in zip(starts, stops, ramps, strict=True)
     ]
 
 
 def restore_in_bands(
-    read: Callable[[slice, slice], Tensor],
-    restore: Callable[[Tensor], Tensor],
-    write: Callable[[int, Tensor], None],
+    read: Callable[[slice, slice], Array],
+    restore: Callable[[Array], Array],
+    write: Callable[[int, Array], None],
     *,
     height: int,
     width: int,
@@ -97,18 +99,18 @@ def restore_in_bands(
     if len(bands) == len(columns) == 1:
         write(0, restore(read(slice(0, height), slice(0, width))))
         return 1
-    carried: Tensor | None = None  # lower rows of the band before, which this one shares
+    carried: Array | None = None  # lower rows of the band before, which this one shares
     for index, rows in enumerate(bands):
         band = _restore_band(read, restore, rows, columns, width)
         if carried is not None:
             band[..., : carried.shape[-2], :] += carried
         finished = (bands[index + 1].start if index + 1 < len(bands) else height) - rows.start
         write(rows.start, band[..., :finished, :])
-        carried = band[..., finished:, :].clone()
+        carried = band[..., finished:, :].copy()
     return len(bands) * len(columns)
 
 
-def restore_in_tiles(restore: Callable[[Tensor], Tensor], x: Tensor, *, tile: int, overlap: int) -> Tensor:
+def restore_in_tiles(restore: Callable[[Array], Array], x: Array, *, tile: int, overlap: int) -> Array:
     """Apply ``restore`` to overlapping tiles of x and blend the results.
 
     Args:
@@ -121,12 +123,12 @@ def restore_in_tiles(restore: Callable[[Tensor], Tensor], x: Tensor, *, tile: in
         Shape (B, C, H, W): in every pixel the weighted mean of the tiles that cover it.
     """
     height, width = x.shape[-2:]
-    restored = torch.empty_like(x)
+    restored = np.empty_like(x)
 
-    def read(rows: slice, columns: slice) -> Tensor:
+    def read(rows: slice, columns: slice) -> Array:
         return x[..., rows, columns]
 
-    def write(top: int, rows: Tensor) -> None:
+    def write(top: int, rows: Array) -> None:
         restored[..., top : top + rows.shape[-2], :] = rows
 
     restore_in_bands(read, restore, write, height=height, width=width, tile=tile, overlap=overlap)
@@ -134,46 +136,46 @@ def restore_in_tiles(restore: Callable[[Tensor], Tensor], x: Tensor, *, tile: in
 
 
 def _restore_band(
-    read: Callable[[slice, slice], Tensor],
-    restore: Callable[[Tensor], Tensor],
+    read: Callable[[slice, slice], Array],
+    restore: Callable[[Array], Array],
     rows: AxisTile,
     columns: list[AxisTile],
     width: int,
-) -> Tensor:
+) -> Array:
     """One row of tiles, weighted and summed: (B, C, h, W)."""
-    band: Tensor | None = None
+    band: Array | None = None
     for column in columns:
         restored = restore(read(slice(rows.start, rows.stop), slice(column.start, column.stop)))
         if band is None:
-            band = restored.new_zeros((*restored.shape[:-1], width))
+            band = np.zeros((*restored.shape[:-1], width), np.float32)
         weight = rows.weight[:, None] * column.weight
-        band[..., column.start : column.stop] += restored * weight.to(restored)
+        band[..., column.start : column.stop] += restored * weight
     assert band is not None  # an axis has at least one tile
     return band
 
 
-def _ramps(starts: list[int], stops: list[int]) -> list[Tensor]:
+def _ramps(starts: list[int], stops: list[int]) -> list[NDArray[np.float64]]:
     """Windows (a smooth rise where neighbours overlap, 1 elsewhere) of the tiles of one axis."""
     ramps = []
     for index, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-        ramp = torch.ones(stop - start, dtype=torch.float64)
+        ramp = np.ones(stop - start)
         if index > 0:
             shared = stops[index - 1] - start
             ramp[:shared] *= _rise(shared)
         if index + 1 < len(starts):
             shared = stop - starts[index + 1]
-            ramp[len(ramp) - shared :] *= _rise(shared).flip(0)
+            ramp[len(ramp) - shared :] *= _rise(shared)[::-1]
         ramps.append(ramp)
     return ramps
 
 
-def _rise(length: int) -> Tensor:
+def _rise(length: int) -> NDArray[np.float64]:
     """From 0 to 1 over an overlap: sin^2 in its middle half, sampled at pixel centres; it and its mirror sum to 1.
 
     The outer quarters are left to the neighbour alone: a tile is least like the whole image next to its own edges.
     """
-    position = (torch.arange(length, dtype=torch.float64) + 0.5) / max(length, 1)
-    return torch.sin((2 * position - 0.5).clamp(0, 1) * (math.pi / 2)).square()
+    position = (np.arange(length) + 0.5) / max(length, 1)
+    return np.square(np.sin(np.clip(2 * position - 0.5, 0, 1) * (math.pi / 2)))
 
 
 def _up(length: int) -> int:

@@ -7,9 +7,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-
-from vheatir.nn.heat import dct_basis
 
 __all__ = ["block_dct", "full_scale", "overlapping_blocks", "unclipped", "unsilenced"]
 
@@ -100,7 +97,8 @@ def full_scale(image: npt.NDArray[Any]) -> float:
 def block_dct(blocks: npt.NDArray[Floating]) -> npt.NDArray[Floating]:
     """Orthonormal two-dimensional DCT-II: blocks (N, side, side) -> coefficients of that shape and dtype."""
     side = blocks.shape[-1]
-    line = dct_basis(side, dtype=torch.float64, device=torch.device("cpu")).numpy()
+    n, i = np.arange(side)[:, None], np.arange(side)
+    line = np.cos(np.pi * n * (2 * i + 1) / (2 * side)) * np.sqrt(np.where(n == 0, 1, 2) / side)
     # one large product is far faster than thousands of small ones
     plane: npt.NDArray[Floating] = np.kron(line, line).astype(blocks.dtype)
     return (blocks.reshape(len(blocks), side * side) @ plane.T).reshape(blocks.shape)

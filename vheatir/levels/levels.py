@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Final, Literal, TypeAlias, TypeGuard
+from typing import Final, Literal, TypeAlias, TypeGuard, TypeVar
 
 import numpy as np
 
-from vheatir.weights.file import LEVEL_LIMITS, WeightsHeader
+from vheatir.weights.file import LEVEL_LIMITS, LevelName, WeightsHeader
 
 __all__ = [
     "Levels",
@@ -21,6 +21,7 @@ __all__ = [
     "is_auto",
     "mean_sigma",
     "scaled_levels",
+    "told_levels",
     "trained_levels",
 ]
 
@@ -30,6 +31,8 @@ _NO_COMPRESSION: Final = 100.0
 
 #: standard deviation of the noise in 8-bit units: one for all channels, or one for each of R, G, B
 Sigma: TypeAlias = float | Sequence[float]
+#: one level, a tensor of them, or None
+Level = TypeVar("Level")
 
 
 def mean_sigma(channels: Sequence[float]) -> float:
@@ -103,6 +106,21 @@ def check_levels(levels: Levels) -> None:
         value: float | None = getattr(levels, name)
         if value is not None and not low <= value <= high:  # NaN fails too
             raise ValueError(f"{name} is {low:g} to {high:g}, not {value:g}.")
+
+
+def told_levels(header: WeightsHeader, given: Mapping[LevelName, Level]) -> dict[LevelName, Level]:
+    """Return what is given of each level that a model knows.
+
+    Raises:
+        ValueError: if another level is given, or the one level of a model is not.
+    """
+    known = list(header.ranges)
+    for name, value in given.items():
+        if value is not None and name not in known:
+            raise ValueError(f"Model {header.name} takes {' and '.join(known)}, not {name}.")
+        if value is None and known == [name]:
+            raise ValueError(f"Model {header.name} needs {name}.")
+    return {name: given[name] for name in known}
 
 
 def trained_levels(header: WeightsHeader, levels: Levels) -> Levels:

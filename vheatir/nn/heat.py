@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 #: noise level (50 of 255) at which the level-dependent diffusion time is 1
-_REFERENCE_LEVEL: Final = 50 / 255
+REFERENCE_LEVEL: Final = 50 / 255
 
 
 # The cosine transform
@@ -396,5 +396,5 @@ class _LevelScale(nn.Module):
         self.slope = nn.Parameter(start.repeat(channels))
 
     def forward(self, level: Tensor) -> Tensor:
-        squared = (level.to(self.slope.dtype) / _REFERENCE_LEVEL).square()
+        squared = (level.to(self.slope.dtype) / REFERENCE_LEVEL).square()
         return F.softplus(self.base) + F.softplus(self.slope) * squared[:, None]

@@ -185,7 +185,7 @@ class AttentionMixer(TokenMixer):
 
 
 def _wrapped(position: Tensor, total: int) -> Tensor:
-    """Positions from -total to 2 total - 1, modulo total; torch.onnx knows no remainder by an open size."""
+    """Positions from -total to 2 total - 1, modulo total, by comparisons: an exported graph keeps the size open."""
     return position + total * ((position < 0).long() - (position >= total).long())
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vheatir.nn.mixers import MixerName
 from vheatir.nn.vheatir import ResidualGroup, VHeatIRConfig, crop_to, pad_to_multiple
 
-__all__ = ["LEVELS", "LevelEstimator", "VHeatPyramid", "VHeatPyramidConfig", "correction_weight"]
+__all__ = ["LEVELS", "UNITS", "LevelEstimator", "VHeatPyramid", "VHeatPyramidConfig", "correction_weight"]
 
 #: what a network is told or estimates, in this order: noise σ/255, and JPEG (100 - quality)/100
 LEVELS: Final = ("noise", "jpeg")
@@ -28,7 +28,7 @@ LEVELS: Final = ("noise", "jpeg")
 #: side of the pixel blocks that are folded into channels on entry
 _FOLD: Final = 2
 #: noise of σ 1, or one point of JPEG quality, each count as 1
-_UNITS: Final = (255.0, 100.0)
+UNITS: Final = (255.0, 100.0)
 #: starting value of the estimated levels: noise of σ 25
 _FIRST_GUESS: Final = 0.1
 
@@ -243,7 +243,7 @@ def _level_maps(estimate: Tensor, condition: Tensor, size: Sequence[int]) -> Ten
 
 def correction_weight(levels: Tensor) -> Tensor:
     """``t / (t + 1)`` with t = σ + (100 - quality): levels (B, 2, H, W) -> (B, 1, H, W), 0 to 1."""
-    total = levels[:, :1] * _UNITS[0] + levels[:, 1:] * _UNITS[1]
+    total = levels[:, :1] * UNITS[0] + levels[:, 1:] * UNITS[1]
     return total / (total + 1)
 
 

@@ -1,4 +1,4 @@
-"""How many threads torch computes with: as many as there are processors that are free for this process."""
+"""How many threads to compute with: as many as there are processors that are free for this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["choose_threads", "one_thread_after_fork", "usable_processors"]
+__all__ = ["choose_threads", "chosen_threads", "one_thread_after_fork", "usable_processors"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,12 @@ def choose_threads() -> int | None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     logger.debug("%d threads", threads)
     return threads
+
+
+def chosen_threads() -> int:
+    """Return the number of threads for what does not follow OpenMP: OpenMP's, or one for each usable processor."""
+    text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(text) if text.isdecimal() and int(text) > 0 else usable_processors()
 
 
 def usable_processors(root: Path = Path("/")) -> int:

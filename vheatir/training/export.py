@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vheatir.nn import network_arguments
+from vheatir.nn import NETWORKS, network_arguments
 from vheatir.training.checkpoint import read_tensors
 from vheatir.training.options import check_options, read_options
-from vheatir.weights.file import NETWORKS, LevelName, ModelName, Ranges, save_weights
+from vheatir.weights.file import LevelName, ModelName, Ranges, save_weights
 
 __all__ = ["export", "trained_model", "trained_ranges"]
 

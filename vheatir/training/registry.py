@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from vheatir.data.dataset import DegradedImageDataset
+from vheatir.nn import NETWORKS
 from vheatir.training import basicsr
 from vheatir.training.losses import CharbonnierLoss, L1Loss, MSELoss, PSNRLoss
 from vheatir.training.metrics import Metric, calculate_psnr, calculate_ssim
 from vheatir.training.options import OptionError
-from vheatir.weights.file import NETWORKS
 
 __all__ = ["build", "build_dataset", "find_metric"]
 

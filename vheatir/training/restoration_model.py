@@ -7,13 +7,16 @@ import logging
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 import torch.distributed as dist
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from tqdm import tqdm
 
 from vheatir.inference.tiling import restore_in_tiles
+from vheatir.nn import NETWORKS
 from vheatir.nn.cpu import fast_on_cpu
 from vheatir.nn.precision import computes_bfloat16
 from vheatir.system.atomic import atomic_path
@@ -23,7 +26,6 @@ from vheatir.training.muon import Muon
 from vheatir.training.random_state import get_random_state, set_random_state
 from vheatir.training.registry import build, find_metric
 from vheatir.training.schedule import CosineAnnealingRestartLR, MultiStepRestartLR, WarmupCosine
-from vheatir.weights.file import NETWORKS
 
 __all__ = ["RestorationModel", "on_cpu"]
 
@@ -207,8 +209,15 @@ class RestorationModel:
                 self.output = self._restored(network, self.lq, self.level)
             else:
                 overlap = self.opt["val"].get("tile_overlap", 32)
-                restore = lambda x: self._restored(network, x, self.level)  # noqa: E731
-                self.output = restore_in_tiles(restore, self.lq, tile=tile, overlap=overlap)
+
+                def restore(x: NDArray[np.float32]) -> NDArray[np.float32]:
+                    moved = torch.from_numpy(x).to(self.lq.device)
+                    tensor: Tensor = self._restored(network, moved, self.level)
+                    return tensor.cpu().numpy()
+
+                self.output = torch.from_numpy(
+                    restore_in_tiles(restore, self.lq.cpu().numpy(), tile=tile, overlap=overlap)
+                )
         network.train(training)
 
     def networks(self) -> list[tuple[str, Any]]:

@@ -14,27 +14,31 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from vheatir.nn import VHeatIR, VHeatPyramid
 from vheatir.system.atomic import atomic_path
+
+if TYPE_CHECKING:  # headers are read without torch too
+    import torch
+    from torch import Tensor
+
+    from vheatir.nn import VHeatIR, VHeatPyramid
 
 __all__ = [
     "BUNDLED_WEIGHTS",
     "LEVEL_LIMITS",
     "MODELS",
-    "NETWORKS",
     "LevelName",
     "ModelName",
     "Ranges",
     "Task",
     "WeightsError",
     "WeightsHeader",
+    "estimate_path",
+    "graph_path",
+    "header_bytes",
     "load_weights",
     "read_header",
     "save_weights",
@@ -53,8 +57,6 @@ LEVEL_LIMITS: Final[Ranges] = {
     "sigma": (0.0, 255.0),
     "quality": (1.0, 100.0),
 }
-#: classes of networks that weights files may hold
-NETWORKS: Final[Mapping[str, type[VHeatIR | VHeatPyramid]]] = {"VHeatIR": VHeatIR, "VHeatPyramid": VHeatPyramid}
 #: folder of the weights inside the package, one ``<model>.safetensors`` each
 BUNDLED_WEIGHTS: Final = Path(__file__).parent
 
@@ -64,6 +66,8 @@ _LEVELS: Final[Mapping[Task, tuple[LevelName, ...]]] = {
     "jpeg": ("quality",),
     "photo": ("sigma", "quality"),
 }
+#: classes of networks that weights files may hold: those of :data:`vheatir.nn.NETWORKS`
+_NETWORKS: Final = ("VHeatIR", "VHeatPyramid")
 _FORMAT: Final = "vheatir"
 _FORMAT_VERSION: Final = "2"
 
@@ -125,6 +129,22 @@ def weights_path(name_or_path: str | Path) -> Path:
     return path
 
 
+def header_bytes(path: Path) -> bytes:
+    """The header of a safetensors file as it stands there, between 8 bytes of its length and the tensors."""
+    with path.open("rb") as file:
+        return file.read(int.from_bytes(file.read(8), "little"))
+
+
+def graph_path(weights: Path) -> Path:
+    """Where the ONNX graph of a weights file stands: beside it."""
+    return weights.with_suffix(".onnx")
+
+
+def estimate_path(weights: Path) -> Path:
+    """Where the ONNX graph stands that estimates the levels alone, of weights for "photo"."""
+    return weights.with_name(f"{weights.stem}-estimate.onnx")
+
+
 def save_weights(
     path: str | Path,
     net: VHeatIR | VHeatPyramid,
@@ -133,7 +153,7 @@ def save_weights(
     ranges: Ranges,
     training: Mapping[str, object],
     licence: str,
-    dtype: torch.dtype = torch.float16,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a network as a weights file, atomically.
 
@@ -145,13 +165,16 @@ def save_weights(
             task "photo", of both.
         training: summary of the recipe, JSON-serialisable.
         licence: SPDX identifier or sentence.
-        dtype: type in which floating-point tensors are stored.
+        dtype: type in which floating-point tensors are stored; None means float16.
 
     Raises:
         WeightsError: if the name, the levels or the channels are inconsistent, or a weight is not finite
             in ``dtype``. Nothing is written then.
     """
-    path = Path(path)
+    import torch
+    from safetensors.torch import save_file
+
+    path, dtype = Path(path), dtype or torch.float16
     header = _checked_header(
         path,
         WeightsHeader(name, ranges, type(net).__name__, asdict(net.config), training, licence),
@@ -203,6 +226,10 @@ def load_weights(path: str | Path) -> tuple[VHeatIR | VHeatPyramid, WeightsHeade
     Raises:
         WeightsError: as :func:`read_header`; or if the tensors are not those of the network in the header.
     """
+    from safetensors.torch import load_file
+
+    from vheatir.nn import NETWORKS
+
     path = Path(path)
     header = read_header(path)
     arguments: dict[str, Any] = dict(header.arch)  # from JSON: their types are the constructor's to check
@@ -284,7 +311,7 @@ def _json_object(text: str) -> Mapping[str, object]:
 def _checked_header(path: Path, header: WeightsHeader) -> WeightsHeader:
     if header.name not in MODELS:
         raise WeightsError(f"{path} names the model {header.name!r}; use one of {', '.join(MODELS)}.")
-    if header.network not in NETWORKS:
+    if header.network not in _NETWORKS:
         raise WeightsError(f"{path} holds a {header.network}, which this vheatir does not know; update vheatir.")
     if set(header.ranges) != set(_LEVELS[header.task]):
         levels = " and ".join(_LEVELS[header.task])
