@@ -26,6 +26,7 @@ ORDER: Final = (
     "speed",
     "research",
     "pages",
+    "integrations",
     "cli",
 )
 FILES: Final = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

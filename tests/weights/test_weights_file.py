@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 import pytest
 import torch
@@ -15,33 +16,33 @@ from tiny_weights import save_tiny_weights, tiny_network
 
 import vheatir.weights.file
 from vheatir.weights.file import (
+    HEADER,
     WeightsError,
     load_weights,
+    network_of,
     read_header,
     save_weights,
     weights_path,
 )
 
 
-def metadata_of(path: Path) -> dict[str, str]:
+def header_of(path: Path) -> dict[str, Any]:
     with safe_open(path, framework="numpy") as file:
-        return dict(file.metadata())
+        header: dict[str, Any] = json.loads(file.get_tensor(HEADER).tobytes())
+    return header
 
 
 def rewrite(
     path: Path,
     *,
-    metadata: Mapping[str, str | None] | None = None,
+    header: Mapping[str, object] | None = None,
     tensors: Mapping[str, torch.Tensor | None] | None = None,
 ) -> None:
     """Replace entries of a weights file; None removes one."""
-    new_metadata = {**metadata_of(path), **(metadata or {})}
-    new_tensors = {**load_file(path), **(tensors or {})}
-    save_file(
-        {name: tensor for name, tensor in new_tensors.items() if tensor is not None},
-        path,
-        metadata={key: value for key, value in new_metadata.items() if value is not None},
-    )
+    fields = {**header_of(path), **(header or {})}
+    content = json.dumps({key: value for key, value in fields.items() if value is not None}).encode()
+    new = {**load_file(path), HEADER: torch.tensor(list(content), dtype=torch.uint8), **(tensors or {})}
+    save_file({name: tensor for name, tensor in new.items() if tensor is not None}, path)
 
 
 @pytest.fixture
@@ -50,21 +51,38 @@ def weights(tmp_path: Path) -> Path:
 
 
 def test_the_file_says_everything_about_the_network(weights: Path) -> None:
-    metadata = metadata_of(weights)
-
-    arch = json.loads(metadata.pop("arch"))
-    assert arch == json.loads(json.dumps(asdict(tiny_network(1).config)))
-    assert json.loads(metadata.pop("training")) == {"steps": 0}
-    assert metadata == {
-        "format": "vheatir",
-        "format_version": "2",
+    assert header_of(weights) == {
+        "format_version": 3,
+        "name": "denoise-gray",
+        "ranges": {"sigma": [0.0, 55.0]},
         "network": "VHeatIR",
-        "model": "denoise-gray",
-        "level_min": "0",
-        "level_max": "55",
+        "arch": json.loads(json.dumps(asdict(tiny_network(1).config))),
+        "training": {"steps": 0},
         "licence": "CC0-1.0",
     }
-    assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float16}
+    types = {name: tensor.dtype for name, tensor in load_file(weights).items()}
+    assert types.pop(HEADER) == torch.uint8
+    assert set(types.values()) == {torch.float16}
+
+
+def test_the_header_stands_in_one_place(weights: Path) -> None:
+    with safe_open(weights, framework="numpy") as file:
+        assert not file.metadata()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float32])
+def test_programs_that_know_the_tensors_alone_rebuild_the_network(weights: Path, dtype: torch.dtype) -> None:
+    """Some convert all of them to one type."""
+    tensors = load_file(weights)
+    tensors[HEADER] = tensors[HEADER].to(dtype)
+
+    network, header = network_of(tensors, "tensors")
+
+    expected, _ = load_weights(weights)
+    assert header == read_header(weights)
+    x, condition = torch.rand(1, 1, 9, 7), torch.tensor([0.1])
+    assert torch.equal(network(x, condition), expected(x, condition))
+    assert HEADER in tensors, "the caller's dict was changed"
 
 
 def test_the_network_comes_back_in_float32_with_half_precision_values(weights: Path) -> None:
@@ -97,29 +115,37 @@ def test_float32_storage_is_exact(tmp_path: Path) -> None:
     assert torch.equal(network(x, condition), net(x, condition))
 
 
+SMALL: Final = {"in_chans": 1, "embed_dim": 8, "depths": [1], "frequency_resolution": 4}
+
+
 @pytest.mark.parametrize(
-    ("metadata", "message"),
+    ("header", "message"),
     [
-        ({"format": "other"}, "not a vHeatIR weights file"),
-        ({"format": None}, "not a vHeatIR weights file"),
-        ({"format_version": "1"}, "format version 1"),
-        ({"model": "derain-gray"}, "'derain-gray'; use one of denoise-gray"),
-        ({"model": "denoise-color"}, "in_chans=1, but denoise-color needs 3"),
-        ({"model": None}, "damaged header"),
-        ({"level_max": "many"}, "damaged header"),
-        ({"level_max": "nan"}, "levels 0 to nan"),
-        ({"level_min": "40", "level_max": "30"}, "levels 40 to 30"),
-        ({"level_max": "300"}, "must lie within 0 to 255"),
-        ({"arch": "{"}, "damaged header"),
-        ({"arch": "[1]"}, "damaged header"),
-        ({"arch": '{"in_chans": 1, "colour": 7}'}, "cannot build .*colour"),
-        ({"arch": '{"in_chans": 1, "embed_dim": -1}'}, "cannot build"),
-        ({"arch": '{"in_chans": 1, "embed_dim": 8, "depths": [2], "frequency_resolution": 4}'}, "misses tensors"),
-        ({"arch": '{"in_chans": 1, "embed_dim": 4, "depths": [1], "frequency_resolution": 4}'}, "wrong shapes"),
+        ({"format_version": 2}, "format version 2, this vheatir reads version 3"),
+        ({"format_version": None}, "damaged header"),
+        ({"name": "derain-gray"}, "'derain-gray'; use one of denoise-gray"),
+        ({"name": "denoise-color"}, "in_chans=1, but denoise-color needs 3"),
+        ({"name": None}, "damaged header"),
+        ({"name": ["photo"]}, "names the model"),
+        ({"ranges": {"sigma": [0, "many"]}}, "damaged header"),
+        ({"ranges": {"sigma": [0]}}, "damaged header"),
+        ({"ranges": [0, 55]}, "damaged header"),
+        ({"ranges": {"quality": [10, 95]}}, "needs the range of sigma"),
+        ({"ranges": {"sigma": [0, math.nan]}}, "levels 0 to nan"),
+        ({"ranges": {"sigma": [40, 30]}}, "levels 40 to 30"),
+        ({"ranges": {"sigma": [0, 300]}}, "must lie within 0 to 255"),
+        ({"network": "VHeat3d"}, "holds a VHeat3d, which this vheatir does not know"),
+        ({"network": ["VHeatIR"]}, "damaged header"),
+        ({"colour": 7}, "damaged header .*colour"),
+        ({"arch": [1]}, "damaged header"),
+        ({"arch": SMALL | {"colour": 7}}, "cannot build .*colour"),
+        ({"arch": SMALL | {"embed_dim": -1}}, "cannot build"),
+        ({"arch": SMALL | {"depths": [2]}}, "misses tensors"),
+        ({"arch": SMALL | {"embed_dim": 4}}, "wrong shapes"),
     ],
 )
-def test_a_header_that_cannot_be_used_is_named(weights: Path, metadata: Mapping[str, str | None], message: str) -> None:
-    rewrite(weights, metadata=metadata)
+def test_a_header_that_cannot_be_used_is_named(weights: Path, header: Mapping[str, object], message: str) -> None:
+    rewrite(weights, header=header)
     with pytest.raises(WeightsError, match=message) as caught:
         load_weights(weights)
     assert str(weights) in str(caught.value)
@@ -128,6 +154,9 @@ def test_a_header_that_cannot_be_used_is_named(weights: Path, metadata: Mapping[
 @pytest.mark.parametrize(
     ("tensors", "message"),
     [
+        ({HEADER: None}, "is not a vHeatIR weights file of format 3"),
+        ({HEADER: torch.zeros(0, dtype=torch.uint8)}, "is not a vHeatIR weights file of format 3"),
+        ({HEADER: torch.zeros(9)}, "damaged header"),
         ({"conv_last.bias": None}, r"misses tensors .*\(conv_last\.bias\)"),
         ({"extra": torch.zeros(1)}, r"unexpected tensors .*\(extra\)"),
         ({"conv_last.bias": torch.zeros(5)}, r"wrong shapes for tensors .*\(conv_last\.bias\)"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +16,13 @@ from vheatir.nn.condition import UNKNOWN, jpeg_condition, noise_condition
 from vheatir.nn.cpu import fast_on_cpu
 from vheatir.weights.file import LevelName, ModelName, Task, WeightsHeader, load_weights, weights_path
 
-__all__ = ["RestorationNetwork", "cached_model", "load_model"]
+__all__ = ["RestorationNetwork", "cached_model", "for_inference", "load_model"]
 
 #: noise from which on all of the correction is made: weaker noise is below what the networks resolve (docs/levels.md)
 FULL_SIGMA: Final = noise_condition(2.5)
+
+
+Model = TypeVar("Model", bound="RestorationNetwork")
 
 
 class RestorationNetwork(nn.Module):
@@ -69,7 +73,8 @@ class RestorationNetwork(nn.Module):
                 result is the input, and near it a mixture of the two.
 
         Returns:
-            Restored images, shape (B, channels, H, W), of x's dtype, not clamped.
+            Restored images, shape (B, channels, H, W), of x's dtype, not clamped. Where sums leave the range of float16
+            weights, as in "jpeg-color", float32 computes them again.
 
         Raises:
             ValueError: if x has another shape, a level is missing or one too many, or a number is no such level.
@@ -78,14 +83,18 @@ class RestorationNetwork(nn.Module):
         if x.ndim != 4 or x.shape[1] != self.channels:
             raise ValueError(f"Model {self.name} takes (B, {self.channels}, H, W), not {tuple(x.shape)}.")
         condition = self._condition(self._told(level, sigma, quality), x)
-        weight = next(self.network.parameters())
-        moved = x.to(weight.dtype)
-        if self.task == "photo":
-            factor = strength[:, None, None, None] if isinstance(strength, Tensor) else strength
-            restored: Tensor = self.network(moved, condition, strength=factor)
-        else:
-            restored = self._restore_by_one_level(moved, condition[:, 0] * strength)
+        dtype = next(self.network.parameters()).dtype
+        restored = self._restore(x.to(dtype), condition, strength)
+        if dtype == torch.float16 and not bool(torch.isfinite(restored).all()):
+            restored = deepcopy(self).float()._restore(x.float(), condition, strength)
         return restored.to(x.dtype)
+
+    def _restore(self, x: Tensor, condition: Tensor, strength: float | Tensor) -> Tensor:
+        if self.task != "photo":
+            return self._restore_by_one_level(x, condition[:, 0] * strength)
+        factor = strength[:, None, None, None] if isinstance(strength, Tensor) else strength
+        restored: Tensor = self.network(x, condition, strength=factor)
+        return restored
 
     def _restore_by_one_level(self, x: Tensor, condition: Tensor) -> Tensor:
         """Restore, less and less towards level 0, which these networks have hardly or never seen."""
@@ -169,9 +178,13 @@ def load_model(
     Raises:
         WeightsError: if the name or the file is not one of ours.
     """
-    network, header = load_weights(weights_path(name_or_path))
-    model = RestorationNetwork(fast_on_cpu(network), header).eval().requires_grad_(False)
-    model.to(device=device, dtype=dtype)
+    model = for_inference(RestorationNetwork(*load_weights(weights_path(name_or_path))))
+    return model.to(device=device, dtype=dtype)
+
+
+def for_inference(model: Model) -> Model:
+    """Return the model in evaluation mode, frozen, and fast on a CPU."""
+    fast_on_cpu(model).eval().requires_grad_(False)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     return model
 

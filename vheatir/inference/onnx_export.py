@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,15 @@ from vheatir.nn.condition import UNKNOWN, jpeg_condition
 from vheatir.nn.onnx.graph import OPSET, Graph, Value
 from vheatir.nn.onnx.networks import add_estimate, add_network, add_pyramid
 from vheatir.system.atomic import atomic_path
-from vheatir.weights.file import WeightsHeader, estimate_path, graph_path, header_bytes, load_weights, weights_path
+from vheatir.weights.file import (
+    WeightsHeader,
+    estimate_path,
+    graph_path,
+    header_bytes,
+    layout_hash,
+    load_weights,
+    weights_path,
+)
 
 __all__ = ["export_onnx", "onnx_model", "write_graphs"]
 
@@ -207,6 +214,6 @@ def _metadata(weights: Path, header: WeightsHeader, levels: str) -> dict[str, st
         "levels": levels,
         **ranges,
         "licence": header.licence,
-        "weights": sha256(header_bytes(weights)).hexdigest(),  # by which a graph knows its file
+        "weights": layout_hash(weights),  # by which a graph knows its file
         "version": vheatir.__version__,
     }

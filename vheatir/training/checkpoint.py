@@ -11,6 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from vheatir.weights.file import HEADER
+
 __all__ = ["matching_tensors", "read_checkpoint", "read_tensors"]
 
 
@@ -43,7 +45,7 @@ def read_checkpoint(path: Path) -> dict[str, dict[str, Tensor]]:
         raise FileNotFoundError(f"The weights {path} do not exist: change pretrain_network_g.")
     try:
         if path.suffix == ".safetensors":
-            return {"params": {name: tensor.float() for name, tensor in load_file(path).items()}}
+            return {"params": {name: tensor.float() for name, tensor in load_file(path).items() if name != HEADER}}
         checkpoint: dict[str, dict[str, Tensor]] = torch.load(path, map_location="cpu", weights_only=True)
     except (EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
         raise ValueError(f"{path} is damaged, or neither a safetensors file nor a checkpoint.") from error

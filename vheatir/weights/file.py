@@ -1,10 +1,9 @@
-"""Weights files: safetensors, with everything that rebuilds and describes the network in the header.
+"""Weights files: safetensors, with everything that rebuilds and describes the network in one of the tensors.
 
-A weights file holds the network's state dict in half precision and these metadata strings: ``format``
-("vheatir"), ``format_version`` ("2"), ``network`` (its class; "VHeatIR" if missing), ``arch`` (JSON of the
-constructor's arguments), ``model`` (its name), ``level_min`` and ``level_max`` (the trained range: σ in 8-bit
-units, or JPEG quality), for "photo" ``quality_min`` and ``quality_max`` beside these of σ, ``training`` (JSON, free)
-and ``licence``. Nothing in it is executed on loading.
+A weights file holds the network's state dict in half precision and the tensor ``vheatir.header``, the bytes (uint8) of
+a JSON object: ``format_version`` (3) and the fields of :class:`WeightsHeader`. As a tensor, and not among the metadata
+of safetensors, the header also reaches programs that know a model by its tensors alone. Nothing in a file is executed
+on loading.
 """
 
 from __future__ import annotations
@@ -13,8 +12,9 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from safetensors import SafetensorError, safe_open
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # headers are read without torch too
 
 __all__ = [
     "BUNDLED_WEIGHTS",
+    "HEADER",
     "LEVEL_LIMITS",
     "MODELS",
     "LevelName",
@@ -39,7 +40,9 @@ __all__ = [
     "estimate_path",
     "graph_path",
     "header_bytes",
+    "layout_hash",
     "load_weights",
+    "network_of",
     "read_header",
     "save_weights",
     "weights_path",
@@ -68,8 +71,9 @@ _LEVELS: Final[Mapping[Task, tuple[LevelName, ...]]] = {
 }
 #: classes of networks that weights files may hold: those of :data:`vheatir.nn.NETWORKS`
 _NETWORKS: Final = ("VHeatIR", "VHeatPyramid")
-_FORMAT: Final = "vheatir"
-_FORMAT_VERSION: Final = "2"
+#: name of the tensor that holds the header
+HEADER: Final = "vheatir.header"
+_FORMAT_VERSION: Final = 3
 
 
 class WeightsError(ValueError):
@@ -135,6 +139,11 @@ def header_bytes(path: Path) -> bytes:
         return file.read(int.from_bytes(file.read(8), "little"))
 
 
+def layout_hash(path: Path) -> str:
+    """SHA-256 of all that the graphs of a weights file depend on: places of the tensors, and options of the network."""
+    return sha256(header_bytes(path) + _header_content(path)).hexdigest()
+
+
 def graph_path(weights: Path) -> Path:
     """Where the ONNX graph of a weights file stands: beside it."""
     return weights.with_suffix(".onnx")
@@ -183,18 +192,10 @@ def save_weights(
     for key, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise WeightsError(f"{path} was not written: weight {key} is not finite in {dtype}; use torch.float32.")
-    metadata = {
-        "format": _FORMAT,
-        "format_version": _FORMAT_VERSION,
-        "network": header.network,
-        "arch": json.dumps(header.arch),
-        "model": header.name,
-        **_range_strings(header),
-        "training": json.dumps(header.training),
-        "licence": header.licence,
-    }
+    content = json.dumps({"format_version": _FORMAT_VERSION, **asdict(header)}).encode("ascii")
+    tensors[HEADER] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        save_file(tensors, temporary)
         temporary.chmod(0o644)  # safetensors lets nobody but the owner read what it writes
 
 
@@ -207,14 +208,7 @@ def read_header(path: str | Path) -> WeightsHeader:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"The weights file {path} does not exist; check its name.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(
-            f"{path} cannot be read as a safetensors file ({error}); pass one written by vheatir.weights.file."
-        ) from error
-    return _parse_header(path, metadata)
+    return _parse_header(str(path), _header_content(path))
 
 
 def load_weights(path: str | Path) -> tuple[VHeatIR | VHeatPyramid, WeightsHeader]:
@@ -228,44 +222,41 @@ def load_weights(path: str | Path) -> tuple[VHeatIR | VHeatPyramid, WeightsHeade
     """
     from safetensors.torch import load_file
 
+    read_header(path)  # says what is wrong with a file that is none of ours
+    return network_of(load_file(path), str(path))
+
+
+def network_of(tensors: Mapping[str, Tensor], source: str) -> tuple[VHeatIR | VHeatPyramid, WeightsHeader]:
+    """Rebuild the network of a weights file's tensors, the header among them.
+
+    Args:
+        tensors: what the file holds, on any device and of any type.
+        source: name of the file, for messages.
+
+    Returns:
+        As :func:`load_weights`.
+
+    Raises:
+        WeightsError: as :func:`load_weights`.
+    """
+    import torch
+
     from vheatir.nn import NETWORKS
 
-    path = Path(path)
-    header = read_header(path)
+    weights = {key: tensor for key, tensor in tensors.items() if key != HEADER}
+    content = bytes(tensors[HEADER].to(torch.uint8).tolist()) if HEADER in tensors else b""
+    header = _parse_header(source, content)
     arguments: dict[str, Any] = dict(header.arch)  # from JSON: their types are the constructor's to check
     try:
         network = NETWORKS[header.network](**arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(
-            f"{path} describes a network that this version cannot build ({error}); "
+            f"{source} describes a network that this version cannot build ({error}); "
             "update vheatir, or convert the file again."
         ) from error
-    tensors = load_file(path)
-    _check_tensors(path, expected=network.state_dict(), found=tensors)
-    network.load_state_dict(tensors)
+    _check_tensors(source, expected=network.state_dict(), found=weights)
+    network.load_state_dict(weights)
     return network, header
-
-
-def _range_strings(header: WeightsHeader) -> dict[str, str]:
-    """The header's ranges: the first as level_min and level_max, quality beside σ under its own name."""
-    strings: dict[str, str] = {}
-    for name, level in _range_names(header.task):
-        smallest, largest = header.ranges[level]
-        strings |= {f"{name}_min": f"{smallest:g}", f"{name}_max": f"{largest:g}"}
-    return strings
-
-
-def _read_ranges(model: ModelName, metadata: Mapping[str, str]) -> Ranges:
-    return {
-        level: (float(metadata[f"{name}_min"]), float(metadata[f"{name}_max"]))
-        for name, level in _range_names(_task_of(model))
-    }
-
-
-def _range_names(task: Task) -> list[tuple[str, LevelName]]:
-    """Name of each range in the metadata, and the level it is of."""
-    levels = _LEVELS[task]
-    return list(zip(("level", *levels[1:]), levels, strict=True))
 
 
 def _task_of(name: ModelName) -> Task:
@@ -274,66 +265,72 @@ def _task_of(name: ModelName) -> Task:
     return "denoise" if name.startswith("denoise") else "jpeg"
 
 
+def _header_content(path: Path) -> bytes:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.get_tensor(HEADER).tobytes() if HEADER in file.keys() else b""  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(
+            f"{path} cannot be read as a safetensors file ({error}); pass one written by vheatir.weights.file."
+        ) from error
+
+
 def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     tensor = tensor.detach().cpu()
     return (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
 
 
-def _parse_header(path: Path, metadata: Mapping[str, str]) -> WeightsHeader:
-    if metadata.get("format") != _FORMAT:
-        raise WeightsError(f"{path} is not a vHeatIR weights file; `vheatir export` writes one.")
-    if metadata.get("format_version") != _FORMAT_VERSION:
+def _parse_header(source: str, content: bytes) -> WeightsHeader:
+    if not content:
         raise WeightsError(
-            f"{path} has weights format version {metadata.get('format_version')}, this vheatir reads version "
-            f"{_FORMAT_VERSION}; export it again from its checkpoint, with one vheatir for both."
+            f"{source} is not a vHeatIR weights file of format {_FORMAT_VERSION}; `vheatir export` writes one."
         )
     try:
-        header = WeightsHeader(
-            name=cast("ModelName", metadata["model"]),
-            ranges=_read_ranges(cast("ModelName", metadata["model"]), metadata),
-            network=metadata.get("network", "VHeatIR"),
-            arch=_json_object(metadata["arch"]),
-            training=_json_object(metadata["training"]),
-            licence=metadata["licence"],
-        )
-    except (KeyError, ValueError) as error:
-        raise WeightsError(f"{path} has a damaged header ({error}); download or convert it again.") from error
-    return _checked_header(path, header)
+        fields = json.loads(content)
+        version = fields.pop("format_version")
+        if version != _FORMAT_VERSION:
+            raise WeightsError(
+                f"{source} has weights format version {version}, this vheatir reads version {_FORMAT_VERSION}; "
+                "export it again from its checkpoint, with one vheatir for both."
+            )
+        ranges = {level: (float(low), float(high)) for level, (low, high) in fields.pop("ranges").items()}
+        header = WeightsHeader(ranges=ranges, **fields)
+        for name, kind in (("network", str), ("arch", dict), ("training", dict), ("licence", str)):
+            if not isinstance(fields[name], kind):
+                raise TypeError(f"{name} is {fields[name]!r}")
+    except WeightsError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{source} has a damaged header ({error}); download or convert it again.") from error
+    return _checked_header(source, header)
 
 
-def _json_object(text: str) -> Mapping[str, object]:
-    value = json.loads(text)
-    if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, found {text[:40]!r}")
-    return value
-
-
-def _checked_header(path: Path, header: WeightsHeader) -> WeightsHeader:
+def _checked_header(source: str | Path, header: WeightsHeader) -> WeightsHeader:
     if header.name not in MODELS:
-        raise WeightsError(f"{path} names the model {header.name!r}; use one of {', '.join(MODELS)}.")
+        raise WeightsError(f"{source} names the model {header.name!r}; use one of {', '.join(MODELS)}.")
     if header.network not in _NETWORKS:
-        raise WeightsError(f"{path} holds a {header.network}, which this vheatir does not know; update vheatir.")
+        raise WeightsError(f"{source} holds a {header.network}, which this vheatir does not know; update vheatir.")
     if set(header.ranges) != set(_LEVELS[header.task]):
         levels = " and ".join(_LEVELS[header.task])
         raise WeightsError(
-            f"{path} needs the range of {levels} for {header.name}, not of {' and '.join(header.ranges)}."
+            f"{source} needs the range of {levels} for {header.name}, not of {' and '.join(header.ranges)}."
         )
     for level, (smallest, largest) in header.ranges.items():
         low, high = LEVEL_LIMITS[level]
         if not (math.isfinite(largest) and low <= smallest <= largest <= high):
             raise WeightsError(
-                f"{path} has levels {smallest:g} to {largest:g}; "
+                f"{source} has levels {smallest:g} to {largest:g}; "
                 f"for {header.name} they must lie within {low:g} to {high:g}."
             )
     if header.arch.get("in_chans") != header.channels:
         raise WeightsError(
-            f"{path} holds a network with in_chans={header.arch.get('in_chans')}, but {header.name} needs "
+            f"{source} holds a network with in_chans={header.arch.get('in_chans')}, but {header.name} needs "
             f"{header.channels}; change the task or the network."
         )
     return header
 
 
-def _check_tensors(path: Path, *, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def _check_tensors(source: str, *, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
     missing = sorted(expected.keys() - found.keys())
     unexpected = sorted(found.keys() - expected.keys())
     misshapen = sorted(name for name in expected.keys() & found.keys() if expected[name].shape != found[name].shape)
@@ -345,5 +342,6 @@ def _check_tensors(path: Path, *, expected: Mapping[str, Tensor], found: Mapping
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise WeightsError(
-                f"{path} {fault} tensors of the network in its header ({names[0]}{more}); download or convert it again."
+                f"{source} {fault} tensors of the network in its header ({names[0]}{more}); "
+                "download or convert it again."
             )

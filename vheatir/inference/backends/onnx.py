@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from vheatir.inference.backends import Array
 from vheatir.inference.memory import free_bytes
 from vheatir.levels.levels import Levels, told_levels
 from vheatir.system.threads import chosen_threads
-from vheatir.weights.file import WeightsError, estimate_path, graph_path, header_bytes, read_header, weights_path
+from vheatir.weights.file import WeightsError, estimate_path, graph_path, layout_hash, read_header, weights_path
 
 __all__ = ["OnnxBackend", "OnnxModel"]
 
@@ -107,6 +106,6 @@ def _session(
     options.intra_op_num_threads = chosen_threads()
     options.log_severity_level = 3  # errors
     session = onnxruntime.InferenceSession(str(graph), options, providers=list(providers))
-    if session.get_modelmeta().custom_metadata_map.get("weights") != sha256(header_bytes(weights)).hexdigest():
+    if session.get_modelmeta().custom_metadata_map.get("weights") != layout_hash(weights):
         raise WeightsError(f"{graph} is the graph of other weights; {renew}")
     return session
