@@ -104,7 +104,7 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_header("Cache-Control", "no-cache")
         super().end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its name in the base class
+    def log_message(self, *_: object) -> None:
         """Requests are of no interest."""
 
 

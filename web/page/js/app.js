@@ -3,7 +3,7 @@
  * @module
  */
 import { Cancelled, cancel, restore } from "./engine.js";
-import { watch, wish } from "./settings.js";
+import { wish } from "./settings.js";
 import { showPair, showWaiting } from "./viewer.js";
 
 /**
@@ -66,7 +66,7 @@ async function restoreOne(photo) {
   const start = performance.now();
   change(photo, { state: "working", words: "Starting", share: 0 });
   try {
-    const { png, width, height, model, by } = await restore(photo.file, wish(), (share, text) => {
+    const { png, width, height, model, by, found } = await restore(photo.file, wish(), (share, text) => {
       const left = (performance.now() - start) / 1000 * (1 / share - 1);
       change(photo, { share, words: share > 0 && share < 1 ? `${text}, about ${duration(left)} left` : text });
     });
@@ -75,7 +75,7 @@ async function restoreOne(photo) {
     find("by").textContent = by;
     change(photo, {
       state: "done", share: 1, png, after: URL.createObjectURL(png),
-      words: `Restored ${width} × ${height} pixels in ${time}, model ${model}`,
+      words: `Restored ${width} × ${height} pixels in ${time}, model ${model}${found && `; found ${found}`}`,
     });
   } catch (error) {
     const words = error instanceof Cancelled ? "Cancelled" : /** @type {Error} */ (error).message;
@@ -158,7 +158,6 @@ function save(href, download) {
   Object.assign(document.createElement("a"), { href, download }).click();
 }
 
-watch(() => undefined);
 find("settings").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
   if (!current) return;

@@ -18,7 +18,10 @@ export class ModelError extends Error {}
  * @typedef {object} Network
  * @property {string} by what computes: "WebGPU", or "WebAssembly" with the number of threads
  * @property {(planes: Float32Array, size: {channels: number, width: number, height: number},
- *   levels: Record<string, number>) => Promise<Float32Array>} run restores a tile (channels, h, w), not clamped
+ *   levels: Record<string, number>) => Promise<Answer>} run restores a tile (channels, h, w)
+ * @typedef {object} Answer
+ * @property {Float32Array} restored not clamped
+ * @property {{sigma: number, quality: number}} [seen] the levels that the photo model estimates
  */
 
 /**
@@ -65,7 +68,7 @@ async function byWebGpu(model, files, wasm) {
     const levels = Object.fromEntries(made.inputNames.filter((name) => name !== "image").map((name) => [name, 20]));
     if ("strength" in levels) levels.strength = 1;
     const [expected, result] = [await wasm.run(sample, size, levels), await gpu.run(sample, size, levels)];
-    return expected.every((value, i) => Math.abs(value - result[i]) < TOLERANCE) ? gpu : undefined;
+    return expected.restored.every((value, i) => Math.abs(value - result.restored[i]) < TOLERANCE) ? gpu : undefined;
   } catch (error) {
     console.info("WebGPU is not used:", error);
     return undefined;
@@ -100,7 +103,8 @@ function runner(runtime, made) {
     for (const [name, value] of Object.entries(levels)) {
       inputs[name] = new runtime.Tensor("float32", Float32Array.of(value), [1]);
     }
-    return (await made.run(inputs)).restored.data;
+    const { restored, estimated_sigma: sigma, estimated_quality: quality } = await made.run(inputs);
+    return { restored: restored.data, seen: sigma && { sigma: sigma.data[0], quality: quality.data[0] } };
   };
 }
 

@@ -22,20 +22,16 @@ export function wish() {
   return { task: task(), level: task() === "photo" || auto.checked ? null : Number(level.value), strength: Number(strength.value) };
 }
 
-/** @param {() => void} changed is called after every change */
-export function watch(changed) {
-  form.addEventListener("input", (/** @type {Event} */ event) => {
-    const chosen = task();
-    levels.hidden = chosen === "photo";
-    if (chosen !== "photo" && /** @type {HTMLInputElement} */ (event.target).name === "task") {
-      const { name, range, start } = TASKS[chosen];
-      find("level-name").textContent = name;
-      [level.min, level.max, level.value] = [...range, start];
-    }
-    find("level-row").hidden = auto.checked;
-    find("level-out").textContent = level.value;
-    find("strength-out").textContent = `${Math.round(100 * strength.value)} %`;
-    changed();
-  });
-  form.reset(); // browsers keep what was chosen before a reload
-}
+form.addEventListener("input", (/** @type {Event} */ event) => {
+  const chosen = task();
+  levels.hidden = chosen === "photo";
+  if (chosen !== "photo" && /** @type {HTMLInputElement} */ (event.target).name === "task") {
+    const { name, range, start } = TASKS[chosen];
+    find("level-name").textContent = name;
+    [level.min, level.max, level.value] = [...range, start];
+  }
+  find("level-row").hidden = auto.checked;
+  find("level-out").textContent = level.value;
+  find("strength-out").textContent = `${Math.round(100 * strength.value)} %`;
+});
+form.reset(); // browsers keep what was chosen before a reload

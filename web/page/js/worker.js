@@ -16,6 +16,7 @@ import { restoreInBands } from "./tiling.js";
  * @property {number} height
  * @property {string} model
  * @property {string} by what computed
+ * @property {string} found levels that the network estimated, in words; "" if it was told them
  */
 
 self.onmessage = async ({ data }) => {
@@ -42,12 +43,20 @@ async function restore({ file, wish, tile }) {
   const { channels } = plan;
   const image = { width, height, channels, tile, overlap: Math.min(plan.overlap, Math.floor(tile / 2)) };
   const result = new ImageData(width, height);
+  const seen = { sigma: 0, quality: 0, area: 0 };
   await restoreInBands(
     image,
     async (rows, columns) => {
       const size = { channels, width: columns.stop - columns.start, height: rows.stop - rows.start };
       const noisy = planesOf(pixels, rows.start, columns.start, size);
-      const restored = await run(noisy, size, plan.levels);
+      const answer = await run(noisy, size, plan.levels);
+      const { restored } = answer;
+      if (answer.seen) {
+        const area = size.width * size.height;
+        seen.sigma += area * answer.seen.sigma;
+        seen.quality += area * answer.seen.quality;
+        seen.area += area;
+      }
       if (!restored.every(Number.isFinite)) throw new Error("the network gave values that are not finite");
       giveBackClippedMean(restored, noisy, size, plan.lostSigma);
       return restored;
@@ -56,7 +65,10 @@ async function restore({ file, wish, tile }) {
     (done, all) => self.postMessage({ progress: done / all, text: `Part ${done} of ${all}` }),
   );
   self.postMessage({ progress: 1, text: "Writing" });
-  return { png: await uprightPng(result, orientation), width, height, model: plan.model, by };
+  const found = [];
+  if (seen.area && plan.levels.sigma < 0) found.push(`noise ${Math.max(0, seen.sigma / seen.area).toFixed(1)}`);
+  if (seen.area && plan.levels.quality < 0) found.push(`JPEG quality ${Math.round(seen.quality / seen.area)}`);
+  return { png: await uprightPng(result, orientation), width, height, model: plan.model, by, found: found.join(", ") };
 }
 
 /**
