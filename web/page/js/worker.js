@@ -34,8 +34,8 @@ self.onmessage = async ({ data }) => {
 async function restore({ file, wish, tile }) {
   self.postMessage({ progress: 0, text: "Reading" });
   const { pixels, orientation } = await readPhoto(file);
-  const { width, height, data } = pixels;
-  const isGray = data.every((value, i) => i % 4 === 0 || i % 4 === 3 || value === data[i - 1]);
+  const { width, height } = pixels;
+  const isGray = hasEqualChannels(pixels);
   const plan = planFor(wish, isGray);
   self.postMessage({ progress: 0, text: "Loading the model" });
   const { by, run } = await network(plan.model);
@@ -69,6 +69,12 @@ async function restore({ file, wish, tile }) {
   if (seen.area && plan.levels.sigma < 0) found.push(`noise ${Math.max(0, seen.sigma / seen.area).toFixed(1)}`);
   if (seen.area && plan.levels.quality < 0) found.push(`JPEG quality ${Math.round(seen.quality / seen.area)}`);
   return { png: await uprightPng(result, orientation), width, height, model: plan.model, by, found: found.join(", ") };
+}
+
+/** @param {ImageData} pixels */
+function hasEqualChannels({ data }) {
+  for (let i = 0; i < data.length; i += 4) if (data[i] !== data[i + 1] || data[i] !== data[i + 2]) return false;
+  return true;
 }
 
 /**
