@@ -1,5 +1,6 @@
 # make demo    restore the bundled example images to out/
 # make test    run the whole test suite
+# make web     build the page of `vheatir web`; takes node and npm
 # make lint    ruff          make types   mypy          make format   let ruff rewrite the code
 #
 # Each target first sets up what it needs in .venv. PYTHON=python3.12 chooses the Python that .venv is made with.
@@ -14,7 +15,7 @@ empty :=
 export PIP_CONSTRAINT := file://$(subst $(empty) ,%20,$(CURDIR))/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint types format clean
+.PHONY: demo test web lint types format clean
 
 demo: $(VENV)/.base
 	$(RUN) inference.py --task denoise --sigma 25 examples/denoise out/denoise
@@ -23,6 +24,9 @@ demo: $(VENV)/.base
 
 test: $(VENV)/.all
 	$(RUN) -m pytest -n auto --dist loadfile
+
+web:
+	cd web && npm ci --ignore-scripts --no-audit --no-fund && npm run build
 
 lint: $(VENV)/.all
 	$(RUN) -m ruff check .
@@ -36,7 +40,7 @@ format: $(VENV)/.all
 	$(RUN) -m ruff format .
 
 clean:
-	rm -rf $(VENV) out build vheatir.egg-info
+	rm -rf $(VENV) out build vheatir.egg-info vheatir/page web/node_modules
 
 # What inference needs. The pinned pip, because older ones cannot install basicsr on Python 3.10.
 $(VENV)/.base: pyproject.toml constraints.txt

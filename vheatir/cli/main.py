@@ -17,6 +17,7 @@ __all__ = ["VERBS", "Verb", "main"]
 #: what each verb does; :mod:`vheatir.cli` has a module of its name, with an underscore for a hyphen
 VERBS: Final = {
     "restore": "remove noise and JPEG artifacts from images",
+    "web": "restore photos on a page in the browser, on this machine",
     "explain": "show how far heat goes in a network, as pictures",
     "prepare": "check folders of clean images, and list what to train on",
     "pack": "put training images into one archive of limited size",
