@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_weights import save_tiny_weights
 
 import vheatir
-from vheatir.weights.file import MODELS, ModelName, WeightsError, read_header, weights_path
+from vheatir.weights.file import MODELS, ModelName, WeightsError, read_header, save_weights, weights_path
 
 RestorationNetwork = vheatir.RestorationNetwork
 
@@ -91,9 +91,7 @@ def test_a_licence_that_is_no_identifier_is_a_name_of_its_own(tmp_path: Path) ->
     network = vheatir.load_model(save_tiny_weights(path, "jpeg-gray")).network
     assert isinstance(network, vheatir.VHeatIR)
     licence = 'For research: "as is", not for sale'
-    vheatir.weights.file.save_weights(
-        path, network, name="jpeg-gray", ranges={"quality": (10, 95)}, training={}, licence=licence
-    )
+    save_weights(path, network, name="jpeg-gray", ranges={"quality": (10, 95)}, training={}, licence=licence)
     vheatir.load_model(path).save_pretrained(tmp_path)
     data = hub.ModelCard.load(tmp_path / "README.md").data
     assert (data.license, data.license_name) == ("other", licence)

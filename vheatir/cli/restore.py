@@ -18,7 +18,6 @@ from vheatir.cli.shared import (
     make_folder,
     new_parser,
     number_or_auto,
-    printable,
     progress,
 )
 from vheatir.errors import UsageError
@@ -88,7 +87,7 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
         help="bundled name (photo, denoise-gray, denoise-color, jpeg-gray, jpeg-color) or weights file "
         "(default: the bundled one for gray or colour, chosen by image)",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps, ... (default: auto)")
     parser.add_argument(
         "--precision",
         default="fp32",
@@ -245,12 +244,12 @@ def _restore_all(jobs: Sequence[Job], settings: Settings, reports: list[FileRepo
 def _print_reports(reports: Sequence[FileReport], output: Path, *, quiet: bool) -> None:
     for report in reports:
         if report.failure is not None:
-            print(f"failed: {printable(report.failure)}", file=sys.stderr)
+            print(f"failed: {report.failure}", file=sys.stderr)
     if quiet:
         return
     for report in reports:
         if report.status == "restored":
-            print(printable(_line(report)))
+            print(_line(report))
     counts = {
         status: sum(report.status == status for report in reports) for status in ("restored", "failed", "skipped")
     }

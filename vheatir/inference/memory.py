@@ -47,10 +47,11 @@ def largest_tile(network: nn.Module, device: torch.device, *, images: int = 1) -
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch means that memory ran out, on a GPU or on the CPU."""
+    """Tell whether an error of torch means that memory ran out, on a GPU, on MPS or on the CPU."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    words = ("DefaultCPUAllocator", "MPS backend out of memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _bytes_per_pixel(network: nn.Module) -> float:

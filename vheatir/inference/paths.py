@@ -6,6 +6,7 @@ import fnmatch
 import importlib.util
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -184,11 +185,16 @@ def _matches(name: Path, pattern: str) -> bool:
 
 def _result_names(names: Sequence[Path], selection: Selection) -> list[Path]:
     short = [selection.result_name(name) for name in names]
-    claims = Counter(short)
+    claims = Counter(_one_spelling(result) for result in short)
     return [
-        name.with_name(name.name + result.suffix) if claims[result] > 1 and result != name else result
+        name.with_name(name.name + result.suffix) if claims[_one_spelling(result)] > 1 and result != name else result
         for name, result in zip(names, short, strict=True)
     ]
+
+
+def _one_spelling(path: Path) -> str:
+    """The path as text, the same for all that name one file: a.JPG and a.jpg do on Windows, and on most Macs."""
+    return str(path).casefold() if sys.platform in ("win32", "darwin") else str(path)
 
 
 def _check_inputs_kept(jobs: Sequence[Job]) -> None:
@@ -203,14 +209,14 @@ def _check_inputs_kept(jobs: Sequence[Job]) -> None:
         return folders[path.parent] / path.name
 
     inputs = {resolved(job.source) for job in jobs}
-    seen: dict[Path, Job] = {}
+    seen: dict[str, Job] = {}
     for job in jobs:
         result = resolved(job.destination)
         if result in inputs:
             raise UsageError(f"The result of {job.name} would replace the input {result}; give another output folder.")
-        if result in seen:
-            raise UsageError(f"{seen[result].name} and {job.name} would both become {result}; rename one of them.")
-        seen[result] = job
+        other = seen.setdefault(_one_spelling(result), job)
+        if other is not job:
+            raise UsageError(f"{other.name} and {job.name} would both become {result}; rename one of them.")
 
 
 def _listed(suffixes: frozenset[str]) -> str:

@@ -134,6 +134,8 @@ class TileRunner:
         logger.warning("out of memory at tiles of %d pixels: trying %d", side, self.tile)
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self._device.type == "mps":
+            torch.mps.empty_cache()
 
     def _restore(self, x: Tensor) -> Tensor:
         moved = x.to(self._device, memory_format=torch.channels_last)
