@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", metavar="METHOD", help="compute no others")
     parser.add_argument("--results", type=Path, default=Path("docs/photo.json"))
     parsed = parser.parse_args(arguments)
-    scores: Scores = json.loads(parsed.results.read_text()) if parsed.results.is_file() else {}
+    scores: Scores = json.loads(parsed.results.read_text("utf-8")) if parsed.results.is_file() else {}
     for name, pairs in _sets(parsed.pairs, parsed.photos, parsed.validation).items():
         for label, method in _methods(name, parsed.model).items():
             known = scores.setdefault(name, {}).setdefault(label, {})
@@ -84,7 +84,7 @@ def _with_sigma(restorer: vheatir.Restorer, sigma: float) -> Method:
 def _sets(pairs: Path, photos: Path, validation: Path) -> dict[str, dict[str, tuple[Path, Callable[[Image], Any]]]]:
     """Sets of images: name -> file and what makes (degraded, truth) of it."""
     real = {path.name: (path, _pair_of(path)) for path in sorted(pairs.glob("*_real.JPG"))}
-    names = [line.strip() for line in validation.read_text().splitlines()]
+    names = [line.strip() for line in validation.read_text("utf-8").splitlines()]
     files = {name: photos / name for name in names if name and not name.startswith("#")}
     sets: dict[str, dict[str, tuple[Path, Callable[[Image], Any]]]] = {"real pairs": real}
     for name, degrade in (("clean", _clean), ("σ 15, then JPEG 60", _noisy_jpeg), ("JPEG 30, then 80", _twice)):

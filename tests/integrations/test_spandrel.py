@@ -15,7 +15,7 @@ from PIL import Image
 from tiny_weights import save_tiny_weights
 
 import vheatir
-from vheatir.weights.file import HEADER, MODELS, ModelName, WeightsError, load_weights, weights_path
+from vheatir.weights.file import HEADER, MODELS, ModelName, WeightsError, load_weights, save_weights, weights_path
 
 pytest.importorskip("vheatir.integrations.spandrel", reason="spandrel is not installed")
 
@@ -89,9 +89,7 @@ def test_levels_are_attributes_of_the_model(tmp_path: Path) -> None:
 def test_the_level_at_the_start_lies_within_the_training(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     network, _ = load_weights(save_tiny_weights(path, "denoise-gray"))
-    vheatir.weights.file.save_weights(
-        path, network, name="denoise-gray", ranges={"sigma": (25, 50)}, training={}, licence="CC0-1.0"
-    )
+    save_weights(path, network, name="denoise-gray", ranges={"sigma": (25, 50)}, training={}, licence="CC0-1.0")
     assert load(path).model.sigma == 25
 
 

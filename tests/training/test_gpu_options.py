@@ -23,12 +23,6 @@ FEW = [
     "logger:print_freq=1",
     "logger:save_checkpoint_minutes=0",
 ]
-    "num_gpu=0",
-    "train:compile=false",
-    "datasets:train:batch_size_per_gpu=4",
-    "logger:print_freq=1",
-    "logger:save_checkpoint_minutes=0",
-]
 
 
 @pytest.fixture

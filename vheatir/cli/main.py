@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Final, Protocol, cast
 
 from vheatir import __version__
-from vheatir.cli.shared import BAD_USAGE, DONE, EXIT_CODES, run_command
+from vheatir.cli.shared import BAD_USAGE, DONE, EXIT_CODES, print_what_can_be_printed, run_command
 
 __all__ = ["VERBS", "Verb", "main"]
 
@@ -64,6 +64,7 @@ class Verb(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the verb that the first word names, and return the exit code; argparse exits by itself on bad arguments."""
+    print_what_can_be_printed()
     words = sys.argv[1:] if argv is None else list(argv)
     name = words[0] if words else ""
     if name in ("-h", "--help"):

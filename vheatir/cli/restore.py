@@ -22,7 +22,6 @@ from vheatir.cli.shared import (
     make_folder,
     new_parser,
     number_or_auto,
-    printable,
     progress,
 )
 from vheatir.errors import UsageError
@@ -101,7 +100,7 @@ def _add_computing(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "torch", "onnx"),
         help="what computes: torch, or onnxruntime (default: torch where it is installed)",
     )
-    parser.add_argument("--device", default="auto", help="torch: auto, cpu, cuda, cuda:1, ... (default: auto)")
+    parser.add_argument("--device", default="auto", help="torch: auto, cpu, cuda, cuda:1, mps, ... (default: auto)")
     parser.add_argument("--provider", help="onnx: execution provider, such as cuda, coreml or dml (default: cpu)")
     parser.add_argument(
         "--precision",
@@ -318,9 +317,9 @@ def _follow(
             append(report)
             tally.add(report)
             if report.reason is not None:
-                tqdm.write(f"failed: {printable(report.reason)}", sys.stderr)
+                tqdm.write(f"failed: {report.reason}", sys.stderr)
             elif report.status == "restored" and not quiet:
-                tqdm.write(printable(_line(report)), sys.stdout)
+                tqdm.write(_line(report), sys.stdout)
             advance(f"{tally.megapixels / tally.seconds:.3g} megapixels/s" if tally.megapixels else "")
 
 

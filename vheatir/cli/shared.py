@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -23,7 +24,7 @@ __all__ = [
     "make_folder",
     "new_parser",
     "number_or_auto",
-    "printable",
+    "print_what_can_be_printed",
     "progress",
     "run_command",
     "watched",
@@ -84,7 +85,7 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
         sentence = _sentence(error)
         if sentence is None or sys.flags.dev_mode:
             raise
-        print(f"error: {printable(sentence)}", file=sys.stderr)
+        print(f"error: {sentence}", file=sys.stderr)
         return BAD_USAGE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -102,9 +103,11 @@ def _sentence(error: Exception) -> str | None:
     return str(error)
 
 
-def printable(text: str) -> str:
-    """Names of files may hold bytes that are no UTF-8; what cannot be printed is escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def print_what_can_be_printed() -> None:
+    """Escape the rest: names of files may hold bytes that are no UTF-8, and a console may not know σ."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def number_or_auto(text: str) -> float | Literal["auto"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 import cv2
@@ -81,13 +81,14 @@ class LmdbSource:
             raise FileNotFoundError(f"{root} has no meta_info.txt: make the database again with vheatir prepare.")
         self.root = root
         # lines are "name (height,width,channels) compression level", and a name may hold spaces
-        everything = [line.rsplit(" ", 2)[0] for line in listing.read_text().splitlines() if line.strip()]
+        lines = listing.read_text(encoding="utf-8").splitlines()
+        everything = [line.rsplit(" ", 2)[0] for line in lines if line.strip()]
         self.names: Sequence[str] = everything if names is None else list(names)
 
     def read(self, index: int, channels: int) -> Image:
         name = self.names[index]
         with _open_database(self.root.resolve()).begin(write=False) as transaction:
-            encoded = transaction.get(str(Path(name).with_suffix("")).encode("ascii"))
+            encoded = transaction.get(str(PurePosixPath(name).with_suffix("")).encode("ascii"))
         if encoded is None:
             raise OSError(f"{self.root} lists {name} and does not hold it: make the database again.")
         return _decode(np.frombuffer(encoded, dtype=np.uint8), channels, f"{self.root}:{name}")
@@ -248,7 +249,7 @@ def find_in_folders(folders: Iterable[Path], option: str) -> list[Path]:
 
 def read_name_list(path: str | Path) -> set[str]:
     """Image names from a text file, one ``folder/file`` a line; lines that begin with # are comments."""
-    lines = (line.strip() for line in Path(path).read_text().splitlines())
+    lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
     return {line for line in lines if line and not line.startswith("#")}
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Final, get_args
 
 import torch
 
 from vheatir.inference.backends import Precision
+from vheatir.nn.precision import autocast_off
 
 __all__ = ["autocast", "check_precision", "select_device"]
 
@@ -15,13 +17,15 @@ _AUTOCAST_TYPES: Final = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def select_device(name: str | torch.device | None) -> torch.device:
-    """Return the device of that name; None or "auto" means CUDA where there is some, else the CPU.
+    """Return the device of that name; None or "auto" means CUDA where there is some, or Apple's MPS, else the CPU.
 
     Raises:
         ValueError: if there is no such device on this machine.
     """
     if name is None or name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -42,6 +46,8 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise ValueError("fp16 is not supported on a CPU; use fp32 or bf16.")
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
     """Return the context in which the network computes in this precision; fp32 turns an outer one off."""
-    return torch.autocast(device.type, dtype=_AUTOCAST_TYPES.get(precision), enabled=precision != "fp32")
+    if precision == "fp32":
+        return autocast_off(device)
+    return torch.autocast(device.type, dtype=_AUTOCAST_TYPES[precision])

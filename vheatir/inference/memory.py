@@ -51,10 +51,11 @@ def largest_tile(header: WeightsHeader, free: int, *, images: int = 1) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error means that memory ran out, on a GPU (torch's OutOfMemoryError) or on the CPU."""
+    """Tell whether an error means that memory ran out, on a GPU (torch's OutOfMemoryError), on MPS or on the CPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    words = ("DefaultCPUAllocator", "MPS backend out of memory")
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in words)
 
 
 def _features(header: WeightsHeader) -> float:

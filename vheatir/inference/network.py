@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from vheatir.levels.levels import Levels, check_levels, told_levels
-from vheatir.nn import VHeatPyramid
+from vheatir.nn import VHeatIR, VHeatPyramid
 from vheatir.nn.condition import UNKNOWN, jpeg_condition, noise_condition
 from vheatir.nn.cpu import fast_on_cpu
-from vheatir.weights.file import LevelName, ModelName, Task, WeightsHeader, load_weights, weights_path
+from vheatir.weights.file import LevelName, ModelName, Task, WeightsHeader, load_weights, save_weights, weights_path
+from vheatir.weights.pretrained import CARD, WEIGHTS, pretrained_file, read_card, write_card
 
 __all__ = ["RestorationNetwork", "cached_model", "for_inference", "load_model"]
 
@@ -39,12 +40,14 @@ class RestorationNetwork(nn.Module):
         channels: 1 (gray) or 3 (RGB).
         level_min: smallest level that it was trained for, σ in 8-bit units or JPEG quality; σ for "photo".
         level_max: largest level that it was trained for.
+        card: Markdown about the weights, as it stood beside the file that they were loaded from; "" if nothing did.
     """
 
     def __init__(self, network: nn.Module, header: WeightsHeader) -> None:
         super().__init__()
         self.network = network
         self.header = header
+        self.card = ""
         self.name: ModelName = header.name
         self.task: Task = header.task
         self.channels = header.channels
@@ -88,6 +91,75 @@ class RestorationNetwork(nn.Module):
         if dtype == torch.float16 and not bool(torch.isfinite(restored).all()):
             restored = deepcopy(self).float()._restore(x.float(), condition, strength)
         return restored.to(x.dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> RestorationNetwork:
+        """Load a model from a folder that :meth:`save_pretrained` wrote, or from a repository of the Hugging Face hub.
+
+        Args:
+            source: a folder, or ``"owner/name"`` of a repository, which takes the extra ``vheatir[hub]``.
+            revision: as for :func:`vheatir.weights.pretrained.pretrained_file`, like all up to ``local_files_only``.
+            token: the same.
+            cache_dir: the same.
+            force_download: the same.
+            local_files_only: the same.
+            device: as for :func:`load_model`.
+            dtype: as for :func:`load_model`.
+
+        Returns:
+            As :func:`load_model`; its ``network`` is the :class:`vheatir.VHeatIR` or :class:`vheatir.VHeatPyramid`.
+
+        Raises:
+            WeightsError: if there is no such folder, or its file is none of ours.
+            OSError: of huggingface_hub, if a repository cannot be read.
+        """
+        path = pretrained_file(
+            source,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
+        model = load_model(path, device=device, dtype=dtype)
+        model.card = read_card(path.with_name(CARD))
+        return model
+
+    def save_pretrained(self, folder: str | Path, *, dtype: torch.dtype = torch.float16) -> None:
+        """Write the weights and their card, as the Hugging Face hub keeps them, into a folder, made at need.
+
+        Args:
+            folder: what is in it under the same names is written over.
+            dtype: type in which the weights are stored.
+
+        Raises:
+            WeightsError: if a weight is not finite in ``dtype``.
+            OSError: if the folder cannot be written to.
+        """
+        assert isinstance(self.network, VHeatIR | VHeatPyramid)
+        folder, header = Path(folder), self.header
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(
+            folder / WEIGHTS,
+            self.network,
+            name=header.name,
+            ranges=header.ranges,
+            training=header.training,
+            licence=header.licence,
+            dtype=dtype,
+        )
+        write_card(folder / CARD, header, self.card)
 
     def _restore(self, x: Tensor, condition: Tensor, strength: float | Tensor) -> Tensor:
         if self.task != "photo":
@@ -178,7 +250,9 @@ def load_model(
     Raises:
         WeightsError: if the name or the file is not one of ours.
     """
-    model = for_inference(RestorationNetwork(*load_weights(weights_path(name_or_path))))
+    path = weights_path(name_or_path)
+    model = for_inference(RestorationNetwork(*load_weights(path)))
+    model.card = read_card(path.with_suffix(".md"))
     return model.to(device=device, dtype=dtype)
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import itertools
 import logging
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -226,18 +227,25 @@ def _suffix(name: str) -> str:
 
 def _result_names(names: Sequence[str], selection: Selection) -> list[str]:
     """Names of the results of one folder, each another: files that become what others claim keep their suffix too."""
-    short = [name.removesuffix(old) + selection.result_suffix(old) for name in names for old in [Path(name).suffix]]
-    claims = Counter(short)
-    taken = {result for name, result in zip(names, short, strict=True) if claims[result] == 1 or result == name}
-    for index, (name, result) in enumerate(zip(names, short, strict=True)):
-        if claims[result] > 1 and result != name:
-            suffix = Path(result).suffix
-            result = name + suffix
-            while result in taken:
-                result += suffix
-            taken.add(result)
-            short[index] = result
-    return short
+    results = [name.removesuffix(old) + selection.result_suffix(old) for name in names for old in [Path(name).suffix]]
+    claims = Counter(map(_one_spelling, results))
+    shared = [claims[_one_spelling(result)] > 1 for result in results]
+    taken: set[str] = set()
+    # first what nobody else claims, then files that keep their name
+    for index in sorted(range(len(names)), key=lambda i: (shared[i], results[i] != names[i])):
+        result, suffix = results[index], Path(results[index]).suffix
+        if shared[index] and result != names[index]:
+            result = names[index] + suffix
+        while _one_spelling(result) in taken:
+            result += suffix
+        taken.add(_one_spelling(result))
+        results[index] = result
+    return results
+
+
+def _one_spelling(name: str) -> str:
+    """The same for all names of one file: a.JPG and a.jpg are names of one on Windows, and on most Macs."""
+    return name.casefold() if sys.platform in ("win32", "darwin") else name
 
 
 class _Links:

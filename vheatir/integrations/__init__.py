@@ -1,1 +1,1 @@
-"""This project's models in other programs: spandrel, ComfyUI, the Hugging Face hub."""
+"""This project's models in other programs: spandrel and ComfyUI."""

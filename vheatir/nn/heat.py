@@ -67,12 +67,13 @@ def dct_basis(size: int, count: int | None = None, *, dtype: torch.dtype, device
     Returns:
         Tensor of shape (count, N): row n is the cosine of frequency ``pi n / N`` radians a sample.
     """
-    n = torch.arange(size if count is None else count, dtype=torch.float64, device=device)[:, None]
-    i = torch.arange(size, dtype=torch.float64, device=device)
+    place = torch.device("cpu") if device.type == "mps" else device  # which has no float64
+    n = torch.arange(size if count is None else count, dtype=torch.float64, device=place)[:, None]
+    i = torch.arange(size, dtype=torch.float64, device=place)
     half_samples = torch.remainder(n * (2 * i + 1), 4 * size)  # less than a period: exact for long signals too
     # a tensor, not a Python number: an exported graph keeps the size open
     scale = torch.sqrt((2 - (n == 0).double()) / size)
-    return (torch.cos(half_samples * math.pi / (2 * size)) * scale).to(dtype)
+    return (torch.cos(half_samples * math.pi / (2 * size)) * scale).to(dtype).to(device)
 
 
 def dct2(x: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 __all__ = ["atomic_path", "remove_stale"]
 
 _NAME = re.compile(r"\.vheatir-(?P<host>.+)-(?P<process>\d+)-[0-9a-f]{8}\.tmp")
@@ -39,19 +41,7 @@ def remove_stale(folder: Path) -> None:
 
     Those of running processes stay, as do those of other machines that write into the same folder.
     """
-    if os.name != "posix":  # elsewhere signal 0 does more than ask
-        return
     for entry in folder.glob(".vheatir-*.tmp"):
         name = _NAME.fullmatch(entry.name)
-        if name is not None and name["host"] == socket.gethostname() and not _is_running(int(name["process"])):
+        if name is not None and name["host"] == socket.gethostname() and not psutil.pid_exists(int(name["process"])):
             entry.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)  # signal 0: asks only
-    except ProcessLookupError:
-        return False
-    except OSError:  # it runs, and is another user's
-        return True
-    return True

@@ -12,6 +12,7 @@ import importlib.util
 import sys
 import types
 from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
 from typing import Any, Final, Literal
 
 __all__ = ["Kind", "advice", "find_class", "import_module"]
@@ -71,6 +72,7 @@ def _make_importable() -> None:
     name = "torchvision.transforms.functional_tensor"
     if name not in sys.modules and importlib.util.find_spec(name) is None:
         module = types.ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)  # without one, find_spec fails on it
         functional = importlib.import_module("torchvision.transforms.functional")
         module.rgb_to_grayscale = functional.rgb_to_grayscale  # type: ignore[attr-defined]
         sys.modules[name] = module

@@ -75,6 +75,8 @@ class TorchModel:
     def release(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        elif self._device.type == "mps":
+            torch.mps.empty_cache()
 
     @torch.inference_mode()
     def _run(self, x: Tensor, levels: Levels, strength: float, precision: Precision) -> Tensor:

@@ -94,7 +94,7 @@ class QBHeatModel(RestorationModel):
         super().save_checkpoint(label)
         if self.opt["rank"] == 0:
             with atomic_path(Path(self.opt["path"]["experiments_root"]) / "heat_equation.json") as temporary:
-                temporary.write_text(json.dumps(self._report(), indent=1))
+                temporary.write_text(json.dumps(self._report(), indent=1), encoding="utf-8")
 
     def load_network(self, network: Any, load_path: str, param_key: str) -> None:
         """Load a backbone, and the head too where the file holds one; otherwise all heads begin alike, at random."""
