@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import webbrowser
@@ -21,6 +22,8 @@ _PACKAGE: Final = Path(vheatir.__file__).parent
 PAGE: Final = _PACKAGE / "page"
 #: read as files: the module of weights imports torch, which the page does without
 WEIGHTS: Final = _PACKAGE / "weights"
+#: some systems' tables say otherwise, and browsers refuse modules then
+_TYPES: Final = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
 _MODEL: Final = re.compile(r"/models/([\w-]+\.(?:onnx|safetensors))")
 
 _EPILOG: Final = """\
@@ -86,12 +89,8 @@ def _save(folder: Path) -> int:
 class _Handler(SimpleHTTPRequestHandler):
     """Files of the page, and the models; with the headers that threads in the browser need."""
 
-    extensions_map: Final = {
-        **SimpleHTTPRequestHandler.extensions_map,
-        ".js": "text/javascript",  # some systems' tables say otherwise, and modules are refused then
-        ".mjs": "text/javascript",
-        ".wasm": "application/wasm",
-    }
+    def guess_type(self, path: str | os.PathLike[str]) -> str:
+        return _TYPES.get(Path(path).suffix) or super().guess_type(path)
 
     def translate_path(self, path: str) -> str:
         model = _MODEL.fullmatch(path.partition("?")[0])

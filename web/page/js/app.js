@@ -35,7 +35,9 @@ function add(files) {
     const photo = { file, url, state: "waiting", words: "Waiting", share: 0, button: document.createElement("button") };
     photo.button.type = "button";
     photo.button.innerHTML = '<img alt=""><span></span><small></small>';
-    /** @type {HTMLImageElement} */ (photo.button.firstChild).src = url;
+    const image = /** @type {HTMLImageElement} */ (photo.button.firstChild);
+    image.src = url;
+    image.addEventListener("error", () => (image.style.visibility = "hidden")); // no sign of a broken image
     photo.button.querySelector("span")?.replaceChildren(file.name);
     photo.button.addEventListener("click", () => select(photo));
     const item = document.createElement("li");
@@ -106,7 +108,7 @@ function tell(photo) {
   const short = { waiting: "Waiting", working: `${Math.round(100 * photo.share)} %`, done: "Done", failed: "Failed" };
   const word = photo.words === "Cancelled" ? "Cancelled" : short[photo.state];
   photo.button.querySelector("small")?.replaceChildren(word);
-  photo.button.classList.toggle("bad", photo.state === "failed");
+  photo.button.classList.toggle("bad", word === "Failed");
   find("all").hidden = photos.filter(({ state }) => state === "done").length < 2;
 }
 
@@ -114,8 +116,10 @@ function tell(photo) {
 function showProgress({ state, words, share }) {
   find("status").hidden = false;
   find("status").classList.toggle("bad", state === "failed" && words !== "Cancelled");
+  find("words").setAttribute("aria-live", state === "working" ? "off" : "polite"); // not every part is read aloud
   find("words").textContent = words;
-  find("progress").value = share;
+  if (share > 0) find("progress").value = share;
+  else find("progress").removeAttribute("value"); // it moves, and says nothing
   find("progress").hidden = find("cancel").hidden = state !== "working";
 }
 

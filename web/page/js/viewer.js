@@ -98,6 +98,7 @@ function tellPlace() {
 }
 
 slider.addEventListener("slide", tellPlace);
+find("waiting").addEventListener("error", () => (viewer.hidden = true)); // what is no image is told in words alone
 zoom.addEventListener("click", () => setZoom(!isOneToOne));
 new ResizeObserver(() => !viewer.hidden && lay()).observe(viewer);
 
