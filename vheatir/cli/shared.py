@@ -50,6 +50,8 @@ _EXTRAS: Final = {
     "lmdb": "train",
     "onnx": "onnx",
     "onnxscript": "onnx",
+    "pyarrow": "ray",
+    "ray": "ray",
 }
 
 
