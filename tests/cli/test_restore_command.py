@@ -302,6 +302,11 @@ def test_inputs_that_are_not_there(source: Path, output: Path, capsys: Captured)
     assert not output.exists()
 
 
+def test_places_of_other_file_systems_need_an_engine_that_reads_them(output: Path, capsys: Captured) -> None:
+    assert main(["restore", *DENOISE, "s3://bucket/in", str(output)]) == 2
+    assert "Places with :// are read and written by --engine ray" in capsys.readouterr().err
+
+
 def test_outputs_that_would_do_harm(source: Path, output: Path, capsys: Captured) -> None:
     image = put(source / "a.png", pixels(8, 8))
     photo = put_jpeg(source / "sub" / "b.jpg", pixels(8, 8), 50)

@@ -22,6 +22,9 @@ NOT_FOR_INFERENCE = (
     "lmdb",
     "lpips",
     "msgspec",
+    "pandas",
+    "pyarrow",
+    "ray",
     "scipy",
     "skimage",
     "tensorboard",
@@ -106,6 +109,15 @@ sys.exit(main())
     done = run_python(code, str(source), str(target), cwd=repository)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in target.iterdir()] == ["a.png"]
+
+
+def test_an_engine_that_is_not_installed_is_named_with_its_extra(repository: Path, tmp_path: Path) -> None:
+    code = BLOCK + "from vheatir.cli.main import main\nsys.exit(main(['restore', *sys.argv[1:]]))"
+    (tmp_path / "a.png").touch()
+    options = ("--task", "photo", "--engine", "ray", str(tmp_path), str(tmp_path.with_name("out")))
+    done = run_python(code, *options, cwd=repository)
+    assert done.returncode == 2
+    assert done.stderr == 'error: ray is not installed: pip install "vheatir[ray]".\n'
 
 
 def test_the_blocker_blocks(repository: Path) -> None:

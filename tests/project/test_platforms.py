@@ -16,7 +16,6 @@ from torch.overrides import TorchFunctionMode
 
 import vheatir.data.sources
 from vheatir.data.sources import LmdbSource
-from vheatir.errors import UsageError
 from vheatir.inference.compute import autocast, select_device
 from vheatir.inference.memory import is_out_of_memory
 from vheatir.inference.paths import Selection, plan_jobs

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -59,12 +60,15 @@ examples:
 def build_parser() -> argparse.ArgumentParser:
     """Return the command's argument parser."""
     parser = new_parser("restore", "Remove noise and JPEG artifacts from photographs.", _EPILOG)
-    parser.add_argument("input", type=Path, help="degraded image, or folder of them with its subfolders")
-    parser.add_argument("output", type=Path, help="folder for the results, made if missing")
+    parser.add_argument(
+        "input", help="degraded image, or folder of them with its subfolders; with --engine ray s3://, gs://, ... too"
+    )
+    parser.add_argument("output", help="folder for the results, made if missing")
     parser.add_argument("--task", required=True, choices=("photo", "denoise", "jpeg"), help=_TASK_HELP)
     _add_levels(parser)
     _add_computing(parser)
     _add_files(parser)
+    _add_engine(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but warnings and failures")
     parser.add_argument("--version", action="version", version=f"vheatir {__version__}")
     return parser
@@ -144,9 +148,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--compare", type=Path, metavar="FOLDER", help="write before | after | difference there")
     parser.add_argument(
         "--report",
-        type=Path,
         metavar="FILE",
-        help="write what became of each file there, a line of JSON each, as files finish",
+        help="write a line of JSON on each file, as files finish; to NAME.parquet, parts of a Parquet table",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
@@ -155,6 +158,18 @@ def _white_level(text: str) -> int:
     if not 255 <= int(text) <= 65535:
         raise argparse.ArgumentTypeError(f"white is 255 to 65535, not {text}")
     return int(text)
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=("here", "ray"),
+        default="here",
+        help="ray: restore in many processes, on this machine or on the cluster of RAY_ADDRESS (default: here)",
+    )
+    parser.add_argument("--workers", type=int, help="ray: processes (default: as many as there is room for)")
+    parser.add_argument("--worker-cpus", type=int, default=1, help="ray: processors and threads of each (default: 1)")
+    parser.add_argument("--worker-gpus", type=float, default=0, help="ray: GPUs of each, 0.5 for a half (default: 0)")
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -179,30 +194,58 @@ def run(arguments: argparse.Namespace) -> int:
         inside=arguments.output_inside,
         shard=arguments.shard,
     )
-    jobs = plan_jobs(arguments.input, arguments.output, selection)
+    if arguments.engine == "ray":
+        return _run_by_ray(arguments, selection)
+    jobs = plan_jobs(Path(arguments.input), Path(arguments.output), selection)
     if arguments.dry_run:
         return _print_plan(jobs, skip_existing=arguments.skip_existing)
 
     choose_threads()
     settings = _settings(arguments)
-    make_folder(arguments.output, "output folder")
+    make_folder(Path(arguments.output), "output folder")
 
-    from vheatir.inference.folder import restore_files
+    from vheatir.inference.folder import restoring
 
     # of a small folder the bar knows the length; of a large one, what is ahead is not held
     ahead = list(itertools.islice(jobs, _AHEAD))
     total = len(ahead) if len(ahead) < _AHEAD else None
-    tally = _Tally()
-    try:
-        with _report(arguments) as append:
-            reports = restore_files(itertools.chain(ahead, jobs), settings)
-            _follow(reports, tally, append, total=total, quiet=arguments.quiet)
-    finally:
-        if not arguments.quiet:
-            print(tally.sentence(arguments.output))
-    if not tally.counts["failed"]:
-        return DONE
-    return BAD_USAGE if tally.is_bad_input and not arguments.input.is_dir() else FAILED
+    return _follow(map(restoring(settings), itertools.chain(ahead, jobs)), arguments, total=total)
+
+
+def _run_by_ray(arguments: argparse.Namespace, selection: Selection) -> int:
+    from vheatir.inference.ray_engine import Pool, restore_by_ray
+
+    if "://" in arguments.input or "://" in arguments.output:
+        from vheatir.inference.remote import check_places, list_jobs, open_place, top_folders
+
+        source, output = open_place(arguments.input), open_place(arguments.output)
+        check_places(source, output)
+        deep = [partial(list_jobs, source, output, selection, folder, deep=True) for folder in top_folders(source)]
+        listings = [partial(list_jobs, source, output, selection, "", deep=False), *deep]
+    else:
+        arguments.input, arguments.output = os.path.abspath(arguments.input), os.path.abspath(arguments.output)
+        listings = [partial(plan_jobs, Path(arguments.input), Path(arguments.output), selection)]
+        listings[0]()  # refuses what cannot be done
+    if arguments.model is not None and Path(arguments.model).exists():
+        arguments.model = os.path.abspath(arguments.model)
+    if arguments.dry_run:
+        jobs = itertools.chain.from_iterable(listing() for listing in listings)
+        return _print_plan(jobs, skip_existing=arguments.skip_existing)
+    pool = Pool(arguments.workers, arguments.worker_cpus, arguments.worker_gpus)
+    return _follow(restore_by_ray(listings, partial(_restoring, arguments), pool), arguments, total=None)
+
+
+def _restoring(arguments: argparse.Namespace) -> Callable[[Job], FileReport]:
+    """What a process of Ray's restores files with."""
+    from vheatir.inference.folder import restoring
+
+    settings = _settings(arguments)
+    if "://" in arguments.input or "://" in arguments.output:
+        from vheatir.inference.remote import open_place, restore_remote
+
+        source, output = open_place(arguments.input), open_place(arguments.output)
+        return partial(restore_remote, settings=settings, source=source, output=output)
+    return restoring(settings)
 
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
@@ -218,12 +261,15 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
     if arguments.format == "jpeg" and arguments.quality_out is None:
         raise UsageError("--format jpeg needs --quality-out, 1 to 100.")
     for option, path in (("--compare", arguments.compare), ("--report", arguments.report)):
-        if path is not None and arguments.input.is_dir() and _is_within(path, arguments.input):
+        if path is not None and Path(arguments.input).is_dir() and _is_within(path, arguments.input):
             raise UsageError(f"{option} {path} lies within the input {arguments.input}; give a place outside of it.")
-    check_parent(arguments.report, "--report")
+    if arguments.engine == "here" and "://" in arguments.input + arguments.output:
+        raise UsageError("Places with :// are read and written by --engine ray.")
+    if arguments.report is not None and "://" not in arguments.report:
+        check_parent(Path(arguments.report), "--report")
 
 
-def _is_within(path: Path, folder: Path) -> bool:
+def _is_within(path: str | Path, folder: str) -> bool:
     """Tell whether a path lies within a folder, links followed, but in no circle."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
@@ -273,11 +319,12 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 def _report(arguments: argparse.Namespace) -> AbstractContextManager[Callable[[FileReport], None]]:
     """What takes down each file: the report, or nothing."""
-    from vheatir.inference.report import json_lines
+    from vheatir.inference.report import json_lines, parquet_parts
 
     if arguments.report is None:
         return nullcontext(lambda _: None)
-    return json_lines(arguments.report, go_on=arguments.skip_existing)
+    write = parquet_parts if Path(arguments.report).suffix == ".parquet" else json_lines
+    return write(arguments.report, go_on=arguments.skip_existing)
 
 
 @dataclass
@@ -295,32 +342,35 @@ class _Tally:
         self.megapixels += report.width * report.height / 1e6
         self.is_bad_input = self.is_bad_input or report.is_bad_input
 
-    def sentence(self, output: Path) -> str:
+    def sentence(self, output: str) -> str:
         skipped = f", {self.counts['skipped']} skipped" if self.counts["skipped"] else ""
         done, failed = self.counts["restored"], self.counts["failed"]
         return f"{done} restored to {output}, {failed} failed{skipped}, {self.seconds:.1f} s"
 
 
-def _follow(
-    reports: Iterable[FileReport],
-    tally: _Tally,
-    append: Callable[[FileReport], None],
-    *,
-    total: int | None,
-    quiet: bool,
-) -> None:
-    """Say and take down what becomes of each file, as it becomes known, above a progress bar."""
+def _follow(reports: Iterable[FileReport], arguments: argparse.Namespace, *, total: int | None) -> int:
+    """Say and take down what becomes of each file, as it becomes known, above a progress bar; return the exit code."""
     from tqdm import tqdm
 
-    with progress(total, quiet=quiet) as advance:
-        for report in reports:
-            append(report)
-            tally.add(report)
-            if report.reason is not None:
-                tqdm.write(f"failed: {report.reason}", sys.stderr)
-            elif report.status == "restored" and not quiet:
-                tqdm.write(_line(report), sys.stdout)
-            advance(f"{tally.megapixels / tally.seconds:.3g} megapixels/s" if tally.megapixels else "")
+    # a bar of which nobody sees lines above it would be drawn for each of them
+    say = tqdm.write if sys.stdout.isatty() and sys.stderr.isatty() else print
+    tally = _Tally()
+    try:
+        with _report(arguments) as append, progress(total, quiet=arguments.quiet) as advance:
+            for report in reports:
+                append(report)
+                tally.add(report)
+                if report.reason is not None:
+                    tqdm.write(f"failed: {report.reason}", file=sys.stderr)
+                elif report.status == "restored" and not arguments.quiet:
+                    say(_line(report), file=sys.stdout)
+                advance(f"{tally.megapixels / tally.seconds:.3g} megapixels/s" if tally.megapixels else "")
+    finally:
+        if not arguments.quiet:
+            print(tally.sentence(arguments.output))
+    if not tally.counts["failed"]:
+        return DONE
+    return BAD_USAGE if tally.is_bad_input and Path(arguments.input).is_file() else FAILED
 
 
 def _line(report: FileReport) -> str:

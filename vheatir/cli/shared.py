@@ -52,6 +52,8 @@ _SOURCES: Final = {
     "lmdb": "vheatir[train]",
     "onnx": "vheatir[onnx]",
     "onnxruntime": "vheatir[onnx]",
+    "pyarrow": "vheatir[ray]",
+    "ray": "vheatir[ray]",
 }
 
 

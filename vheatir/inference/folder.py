@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from vheatir.inference.restorer import FileResult, Restorer
 from vheatir.levels.levels import Sigma
 from vheatir.system.atomic import remove_stale
 
-__all__ = ["Settings", "restore_files", "restore_job"]
+__all__ = ["Settings", "describe", "reported", "restore_file", "restoring"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,39 +49,48 @@ class Settings:
     compare: Path | None = None
 
 
-def restore_files(jobs: Iterable[Job], settings: Settings) -> Iterator[FileReport]:
-    """Restore each file in turn and report on it; no failure of a file goes further than its report."""
-    tidied: Path | None = None
-    for job in jobs:
-        if job.destination.parent != tidied:  # what an earlier, killed run left there
-            tidied = job.destination.parent
-            remove_stale(tidied)
-        yield restore_job(job, settings)
+def restoring(settings: Settings) -> Callable[[Job], FileReport]:
+    """What restores one file after the other and reports on each; no failure of a file goes further than its report."""
+    tidied: list[Path] = []
+
+    def restore(job: Job) -> FileReport:
+        folder = job.destination.parent
+        if tidied != [folder]:  # what an earlier, killed run left there
+            tidied[:] = [folder]
+            remove_stale(folder)
+        return reported(job, settings, restore_file)
+
+    return restore
 
 
-def restore_job(job: Job, settings: Settings) -> FileReport:
-    """Restore one file and report on it, whatever goes wrong."""
+def reported(job: Job, settings: Settings, restore: Callable[[Job, Settings], FileReport]) -> FileReport:
+    """Restore a file with the given function, and report on it whatever goes wrong."""
     start = time.perf_counter()
     try:
-        report = _restore(job, settings)
+        report = restore(job, settings)
     except Exception as error:  # whatever is wrong with this file, the next one may be well
         logger.debug("%s failed", job.source, exc_info=True)
-        report = replace(
-            _report(job, settings, "failed"), reason=_reason(job, error), is_bad_input=isinstance(error, ValueError)
-        )
+        reason, is_bad = _reason(job, error), isinstance(error, ValueError)
+        report = replace(describe(job, settings, "failed"), reason=reason, is_bad_input=is_bad)
     return replace(report, seconds=round(time.perf_counter() - start, 3))
 
 
-def _report(job: Job, settings: Settings, status: Status) -> FileReport:
+def describe(job: Job, settings: Settings, status: Status) -> FileReport:
+    """The report on a file of which nothing but its status is known."""
     result = None if status == "failed" else str(job.destination)
     return FileReport(str(job.source), result, str(job.name), status, settings.restorer.task)
 
 
-def _restore(job: Job, settings: Settings) -> FileReport:
+def restore_file(job: Job, settings: Settings) -> FileReport:
+    """Restore a file, unless its result is there and may stay.
+
+    Raises:
+        Exception: whatever went wrong.
+    """
     if job.problem is not None:
         raise ImageError(job.problem)
     if settings.skip_existing and job.destination.exists():
-        return _report(job, settings, "skipped")
+        return describe(job, settings, "skipped")
     job.destination.parent.mkdir(parents=True, exist_ok=True)
     result = settings.restorer.restore_file(
         job.source,
@@ -98,7 +107,7 @@ def _restore(job: Job, settings: Settings) -> FileReport:
     found = f" ({result.found})" if result.found else ""
     value = result.levels.sigma if settings.restorer.task == "denoise" else result.levels.quality
     return replace(
-        _report(job, settings, "restored"),
+        describe(job, settings, "restored"),
         level=None if settings.restorer.task == "photo" else value,
         levels=f"{result.levels}{found}",
         width=width,

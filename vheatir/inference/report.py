@@ -1,22 +1,26 @@
-"""What became of each file, and the report of it: JSON Lines, written as files finish."""
+"""What became of each file, and the report of it: JSON Lines or Parquet, written as files finish."""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from vheatir.errors import UsageError
 
-__all__ = ["FileReport", "Status", "json_line", "json_lines"]
+__all__ = ["FileReport", "Status", "json_line", "json_lines", "parquet_parts"]
 
 Status = Literal["restored", "skipped", "failed"]
 
 _START: Final = b'{"file": '
+_ROWS_OF_A_PART: Final = 10_000
+_SECONDS_OF_A_PART: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,11 @@ def json_line(report: FileReport) -> str:
 
 
 @contextmanager
-def json_lines(path: Path, *, go_on: bool) -> Iterator[Callable[[FileReport], None]]:
+def json_lines(place: str, *, go_on: bool) -> Iterator[Callable[[FileReport], None]]:
     """Open a report; yield what appends a file's line to it, on the disk when it returns.
 
     Args:
-        path: the report.
+        place: the report's path.
         go_on: append to the report that is there, rather than begin it anew. A line that a power cut left half is
             removed.
 
@@ -74,6 +78,7 @@ def json_lines(path: Path, *, go_on: bool) -> Iterator[Callable[[FileReport], No
         UsageError: if what is there is not such a report.
         OSError: if it cannot be written.
     """
+    path = Path(place)
     with path.open("r+b" if go_on and path.exists() else "wb") as file:
         if file.readable():
             _seek_end_of_lines(path, file)
@@ -83,6 +88,57 @@ def json_lines(path: Path, *, go_on: bool) -> Iterator[Callable[[FileReport], No
             file.flush()
 
         yield append
+
+
+@contextmanager
+def parquet_parts(place: str, *, go_on: bool) -> Iterator[Callable[[FileReport], None]]:
+    """Open a report that is a folder of Parquet files; yield what takes down a file, to be written within a minute.
+
+    Args:
+        place: the folder, local or of a file system that pyarrow knows.
+        go_on: the folder may hold parts of earlier runs, or of others that are under way.
+
+    Raises:
+        UsageError: if it holds any and they were not expected.
+        OSError: if it cannot be written.
+    """
+    import pyarrow as pa
+    from pyarrow import fs, parquet
+
+    from vheatir.inference.remote import open_place, whole_file
+
+    folder = open_place(place)
+    if not go_on and folder.files.get_file_info(folder.path).type != fs.FileType.NotFound:
+        raise UsageError(f"{place} has a report already: give --report another name, or --skip-existing to go on.")
+    kinds = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_()}
+    schema = pa.schema(
+        [(item.name, kinds.get(str(item.type).split(" ")[0], pa.string())) for item in fields(FileReport)]
+    )
+    run, part, last = secrets.token_hex(4), 0, time.monotonic()
+    rows: list[dict[str, object]] = []
+
+    def flush() -> None:
+        nonlocal part, last
+        if rows:
+            with whole_file(folder.files, f"{folder.path}/{run}-{part:06d}.parquet") as name:
+                parquet.write_table(pa.Table.from_pylist(rows, schema), name, filesystem=folder.files)
+        part, last = part + 1, time.monotonic()
+        rows.clear()
+
+    def append(report: FileReport) -> None:
+        # Arrow's texts are UTF-8; names of files may not be
+        rows.append({key: _utf8(value) if isinstance(value, str) else value for key, value in asdict(report).items()})
+        if len(rows) >= _ROWS_OF_A_PART or time.monotonic() - last > _SECONDS_OF_A_PART:
+            flush()
+
+    try:
+        yield append
+    finally:
+        flush()
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _seek_end_of_lines(path: Path, file: BinaryIO) -> None:
