@@ -21,6 +21,7 @@ import vheatir
 from vheatir.cli.main import main
 from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.levels import Levels
+from vheatir.nn.mixers import MIXERS
 from vheatir.weights.file import ModelName, WeightsHeader, save_weights
 
 NEEDED = "ONNX needs pip install 'vheatir[onnx]'"
@@ -100,7 +101,11 @@ def assert_equal_in_onnxruntime(
         assert float((expected - x).abs().max()) > 1e-2, "the network does something"
 
 
-@pytest.mark.parametrize("name", ["attention", "hcnet"])
+def test_every_mixer_is_exported() -> None:
+    assert {"heat", *TINY} == set(MIXERS)
+
+
+@pytest.mark.parametrize("name", TINY)
 def test_other_mixers_give_what_torch_gives(name: str) -> None:
     model = tiny(name)
     level = "sigma" if model.task == "denoise" else "quality"
