@@ -15,6 +15,7 @@ from torch.export import Dim, export
 
 import vheatir
 from vheatir.nn import VHeatIR
+from vheatir.nn.mixers import MIXERS
 
 LEVELS = torch.tensor([10 / 255, 70 / 255])
 
@@ -95,7 +96,7 @@ def test_the_network_compiles_to_one_graph() -> None:
     torch.testing.assert_close(compiled(image(9, 12), LEVELS), network(image(9, 12), LEVELS), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("mixer", ["heat", "attention", "hcnet"])
+@pytest.mark.parametrize("mixer", MIXERS)
 def test_networks_of_every_mixer_compile_to_one_graph(mixer: str) -> None:
     network = trained(mixer=mixer, mlp="refinement", spectrum_ratio=0.5)
     compiled = torch.compile(network, fullgraph=True, backend="eager")

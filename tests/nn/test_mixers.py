@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from heat_layers import random_map
+from small_networks import VARIANTS
 from torch import Tensor, nn
 from training_options import needs_basicsr
 
@@ -304,7 +305,8 @@ def test_a_share_of_the_spectrum_costs_less_in_the_network() -> None:
 @pytest.mark.parametrize("mixer", get_args(MixerName))
 def test_bf16_training_reaches_every_weight(mixer: MixerName) -> None:
     torch.manual_seed(0)
-    net, x = network(mixer, mlp="refinement"), random_map(2, 1, 18, 21, dtype=torch.float32)
+    net = network(mixer, mlp="refinement").to(memory_format=torch.channels_last)  # as trainings lay it out
+    x = random_map(2, 1, 18, 21, dtype=torch.float32)
     nn.init.normal_(net.conv_last.weight, std=0.05)
     gradients = []
     for enabled in (False, True):
@@ -343,6 +345,10 @@ def test_bundled_weights_are_heat_told_or_not(task: Any) -> None:
 
 def test_every_mixer_has_its_class() -> None:
     assert set(MIXERS) == set(get_args(MixerName))
+
+
+def test_every_mixer_is_in_the_networks_that_all_tests_take() -> None:
+    assert {options.get("mixer", "heat") for options in VARIANTS.values()} == set(MIXERS)
 
 
 @pytest.mark.parametrize("mixer", get_args(MixerName))

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from training_options import TINY_NETWORK, model_options, training_options, write_options, write_photos
 
-from vheatir.data.dataset import DegradedImageDataset
+from vheatir.data.dataset import TRAINING_DEGRADATIONS, DegradedImageDataset
 from vheatir.nn import VHeatIR, VHeatIRConfig, network_arguments
 from vheatir.training.export import export
 from vheatir.training.options import OptionError, check_options
@@ -134,7 +134,9 @@ def restored(network: VHeatIR) -> Tensor:
 
 def test_the_tables_hold_every_key_that_the_checks_accept() -> None:
     place = "datasets__train__degradation"
-    kinds = accepted(f"{place}__type") - {"mixture"}  # for pyramids alone
+    kinds = accepted(f"{place}__type")
+    assert TRAINING_DEGRADATIONS.keys() == kinds
+    kinds -= {"mixture"}  # for pyramids alone
     keys = {
         f"{kind}.{key}" for kind in kinds for key in accepted(f"{place}__qqq", **{place: {"type": kind}}) - {"type"}
     }

@@ -311,7 +311,7 @@ def test_values(change: dict[str, Any], message: str) -> None:
         ),
         ({"network_g__embed_dim": True}, "network_g.embed_dim is a whole number, not true."),
         ({"network_g__depths": 3}, "network_g.depths is a list of whole numbers, not 3."),
-        ({"network_g__mixer": None}, "network_g.mixer is attention, hcnet, heat or identity, not ~."),
+        ({"network_g__resi_connection": None}, "network_g.resi_connection is 1conv, 3conv or identity, not ~."),
         ({"network_g__window": "8"}, "network_g.window is text, not a number: write !!float 8 instead of 8."),
         ({"datasets__train__in_chans": 2}, "datasets.train.in_chans is 1 or 3, not 2."),
         ({"datasets__train__cache": "yes"}, "datasets.train.cache is true or false, not yes."),

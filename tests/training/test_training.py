@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from skimage import data
+from small_networks import VARIANTS
 from torch import Tensor
 from training_options import (
     TINY_NETWORK,
@@ -185,17 +186,10 @@ def test_an_interruption_saves_the_step_at_hand(
     assert same(*weights)
 
 
-MIXERS: dict[str, dict[str, Any]] = {
-    "heat of half the channels and frequencies": {"mixer": "heat", "heat_ratio": 0.5, "spectrum_ratio": 0.5},
-    "attention": {"mixer": "attention", "window": 4, "num_heads": 2},
-    "hcnet, fixed k": {"mixer": "hcnet", "hcnet_step": "fixed"},
-    "hcnet, learned k": {"mixer": "hcnet", "hcnet_step": "learned"},
-    "hcnet, k from the input, refinement": {"mixer": "hcnet", "hcnet_step": "input", "mlp": "refinement"},
-    "identity": {"mixer": "identity"},
-}
+MIXERS = {name: options for name, options in VARIANTS.items() if "mixer" in options}
 
 
-@pytest.mark.parametrize("mixer", MIXERS.values(), ids=list(MIXERS))
+@pytest.mark.parametrize("mixer", MIXERS.values(), ids=MIXERS)
 def test_every_mixer_trains_from_an_option_file(folder: Path, mixer: dict[str, Any]) -> None:
     """Every weight moves between steps 4 and 8, and the network built anew from the file takes them all."""
     options = training_options(network_g=TINY_NETWORK | {"depths": [2]} | mixer)  # the second block's windows shift

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,9 +18,16 @@ from vheatir.data.mixture import DegradationMixture, as_color, make_jpeg, make_m
 from vheatir.data.sources import CachedSource, open_dataset
 from vheatir.nn.condition import UNKNOWN
 
-__all__ = ["DegradedImageDataset"]
+__all__ = ["TRAINING_DEGRADATIONS", "DegradedImageDataset"]
 
 Image = NDArray[np.uint8]
+
+#: what makes a degradation for training of a section ``degradation``, by its ``type``
+TRAINING_DEGRADATIONS: Final[Mapping[str, Callable[[Mapping[str, Any]], Degradation | DegradationMixture]]] = {
+    "noise": make_noise,
+    "jpeg": make_jpeg,
+    "mixture": make_mixture,
+}
 
 
 class DegradedImageDataset(Dataset[dict[str, Any]]):
@@ -66,7 +73,7 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
         selected = open_dataset(opt)
         self.source = CachedSource(selected) if opt.get("cache", False) else selected
         if opt["phase"] == "train":
-            self.degradation = _training_degradation(opt["degradation"])
+            self.degradation = TRAINING_DEGRADATIONS[opt["degradation"]["type"]](opt["degradation"])
             images = (self.source.read(index, self.channels) for index in range(len(self.source.names)))
             self._areas = np.cumsum([image.size for image in images])
 
@@ -125,12 +132,6 @@ class DegradedImageDataset(Dataset[dict[str, Any]]):
             "lq_path": name,
             "gt_path": name,
         }
-
-
-def _training_degradation(options: Mapping[str, Any]) -> Degradation | DegradationMixture:
-    if options["type"] == "mixture":
-        return make_mixture(options)
-    return make_noise(options) if options["type"] == "noise" else make_jpeg(options)
 
 
 def _random_crop(image: Image, size: int, rng: np.random.Generator) -> Image:

@@ -276,20 +276,22 @@ def make_mixture(options: Mapping[str, Any]) -> DegradationMixture:
 
 
 def _make_part(options: Mapping[str, Any]) -> PartKind:
-    kind = options["type"]
-    if kind == "camera":
-        return _draw_camera
-    if kind == "grain":
-        return _draw_grain
     part: Part
-    if kind == "noise":
-        part = _Noise(make_noise(options))
-    elif kind == "jpeg":
-        part = _Jpeg(make_jpeg(options))
-    elif kind == "noise_jpeg":
-        part = _NoiseThenJpeg(make_noise(options), make_jpeg(options))
-    else:
-        part = _Clean()
+    match options["type"]:
+        case "camera":
+            return _draw_camera
+        case "grain":
+            return _draw_grain
+        case "noise":
+            part = _Noise(make_noise(options))
+        case "jpeg":
+            part = _Jpeg(make_jpeg(options))
+        case "noise_jpeg":
+            part = _NoiseThenJpeg(make_noise(options), make_jpeg(options))
+        case "clean":
+            part = _Clean()
+        case kind:
+            raise ValueError(f"No part of a mixture is of the type {kind}.")
     return lambda _: part
 
 

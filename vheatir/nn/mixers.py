@@ -43,6 +43,9 @@ class TokenMixer(nn.Module, ABC):
     Each is made by ``Mixer(config, shifted=...)``: the options of the network, and whether the block is one of those
     whose windows are shifted.
 
+    Networks are laid out channels-last: a parameter of four dimensions then has other strides. The multiply-adds of
+    tables are those of products and convolutions: torch counts a Fourier transform as nothing.
+
     Attributes:
         reads_frequencies: it takes the frequency value embeddings of its group.
     """

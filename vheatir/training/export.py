@@ -8,7 +8,7 @@ from typing import Any
 
 from vheatir.nn import NETWORKS, network_arguments
 from vheatir.training.checkpoint import read_tensors
-from vheatir.training.options import check_options, read_options
+from vheatir.training.options import OptionError, check_options, read_options
 from vheatir.weights.file import LevelName, ModelName, Ranges, save_weights
 
 __all__ = ["export", "trained_model", "trained_ranges"]
@@ -48,13 +48,20 @@ def export(option_file: Path, checkpoint: Path, output: Path, *, licence: str) -
 
 
 def trained_model(dataset: Mapping[str, Any]) -> ModelName:
-    """Name of the model that is trained on ``dataset``, the section ``datasets.train`` of an option file."""
-    gray = dataset["in_chans"] == 1
-    if dataset["degradation"]["type"] == "mixture":
-        return "photo"
-    if dataset["degradation"]["type"] == "noise":
-        return "denoise-gray" if gray else "denoise-color"
-    return "jpeg-gray" if gray else "jpeg-color"
+    """Name of the model that is trained on ``dataset``, the section ``datasets.train`` of an option file.
+
+    Raises:
+        OptionError: if no model is for its degradation.
+    """
+    gray, kind = dataset["in_chans"] == 1, dataset["degradation"]["type"]
+    match kind:
+        case "mixture":
+            return "photo"
+        case "noise":
+            return "denoise-gray" if gray else "denoise-color"
+        case "jpeg":
+            return "jpeg-gray" if gray else "jpeg-color"
+    raise OptionError(f"No task of vheatir restore removes {kind}, so that nothing could use the weights file.")
 
 
 def trained_ranges(degradation: Mapping[str, Any]) -> Ranges:

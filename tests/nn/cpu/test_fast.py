@@ -15,6 +15,7 @@ from torch.export import Dim, export
 from vheatir.nn import CONFIGS, VHeatIR
 from vheatir.nn.condition import UNKNOWN
 from vheatir.nn.cpu import conduction, fast, fast_on_cpu, products
+from vheatir.nn.mixers import MIXERS
 from vheatir.nn.vheatir import Block, ResidualGroup
 
 SIZES = [(1, 1), (1, 7), (17, 301), (64, 64)]
@@ -63,7 +64,7 @@ def test_the_pyramid(condition: tuple[float, float], height: int, width: int) ->
     assert_fast_is_plain(trained_pyramid(mixers=("heat", "identity", "heat")), x, levels, with_levels=True)
 
 
-@pytest.mark.parametrize("options", [{}, {"mlp": "refinement"}, {"mixer": "attention"}, {"mixer": "hcnet"}])
+@pytest.mark.parametrize("options", [{"mlp": "refinement"}, *({"mixer": mixer} for mixer in MIXERS)])
 def test_chunks_of_few_positions(options: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "_VALUES", 8 * 7)
     assert_fast_is_plain(trained(**options), image(33, 26), LEVELS)

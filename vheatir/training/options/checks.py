@@ -89,8 +89,8 @@ def _check_datasets(datasets: Options) -> None:
 
 def _check_dataset(place: str, dataset: Options, *, training: bool) -> None:
     degradation = dataset["degradation"]
-    if dataset.get("on_device", False) and degradation["type"] == "mixture":
-        raise OptionError(f"{place}.on_device knows noise and jpeg, no mixture: leave it out.")
+    if dataset.get("on_device", False) and degradation["type"] not in ("noise", "jpeg"):
+        raise OptionError(f"{place}.on_device knows noise and jpeg, no {degradation['type']}: leave it out.")
     if (dataset.get("dataroot_gt") is None) == (dataset.get("dataroots_gt") is None):
         raise OptionError(f"{place} needs either dataroot_gt (one folder) or dataroots_gt (a list of folders).")
     if degradation["type"] == "camera" and dataset.get("crop") is None:
