@@ -305,7 +305,8 @@ def test_a_share_of_the_spectrum_costs_less_in_the_network() -> None:
 @pytest.mark.parametrize("mixer", get_args(MixerName))
 def test_bf16_training_reaches_every_weight(mixer: MixerName) -> None:
     torch.manual_seed(0)
-    net = network(mixer, mlp="refinement").to(memory_format=torch.channels_last)  # as trainings lay it out
+    net = network(mixer, mlp="refinement")
+    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as trainings lay it out
     x = random_map(2, 1, 18, 21, dtype=torch.float32)
     nn.init.normal_(net.conv_last.weight, std=0.05)
     gradients = []
