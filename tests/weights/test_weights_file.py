@@ -208,7 +208,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(
         path.write_bytes(b"half a file")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vheatir.weights.file, "save_file", interrupted)
+    monkeypatch.setattr("safetensors.torch.save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         save_tiny_weights(weights, "denoise-gray", seed=9)
 
