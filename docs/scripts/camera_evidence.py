@@ -25,6 +25,7 @@ _GAIN = 6.0
 _SHOWN = (0, 1, 2, 3, 5)
 _SHOWN_PAIRS = (13, 26, 39, 50)
 _STATISTICS = (
+    "fine detail of the clean picture, dB",
     "standard deviation, of 255",
     "green, one pixel apart",
     "green, two pixels apart",
@@ -47,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     photos = sorted(path for path in parsed.photos.iterdir() if path.is_file())
     pairs = sorted(parsed.pairs.glob("*_real.JPG"))
-    real = [_statistics(noisy - mean) for noisy, mean in map(_read_pair, pairs)]
-    made = [_statistics(_made_noise(photos, seed)) for seed in range(parsed.count)]
+    real = [_statistics(mean, noisy) for noisy, mean in map(_read_pair, pairs)]
+    made = [_statistics(*_made_pair(photos, seed)) for seed in range(parsed.count)]
     sys.stdout.write(_table(np.array(real), np.array(made)))
     rows = [_made_row(photos, seed) for seed in _SHOWN] + [_real_row(pairs[index]) for index in _SHOWN_PAIRS]
     sheet = (np.vstack(rows)[..., ::-1] * 255).round().astype(np.uint8)
@@ -79,17 +80,19 @@ def _take(photos: Sequence[Path], seed: int) -> tuple[CameraShot, Image, Image, 
     return shot, *shot.take(photo[top : top + side, left : left + side], _SIDE, rng)
 
 
-def _made_noise(photos: Sequence[Path], seed: int) -> Image:
-    """The noise before compression, since the compression of a real pair is in both of its pictures."""
+def _made_pair(photos: Sequence[Path], seed: int) -> tuple[Image, Image]:
+    """Clean, and noisy before compression, since the compression of a real pair is in both of its pictures."""
     _, _, target, uncompressed = _take(photos, seed)
-    return uncompressed - target
+    return target, uncompressed
 
 
-def _statistics(noise: Image) -> list[float]:
+def _statistics(clean: Image, noisy: Image) -> list[float]:
+    noise = noisy - clean
     noise = noise - cv2.GaussianBlur(noise, (0, 0), 8)
     red, green, blue = (noise[..., channel] for channel in range(3))
     difference = red - green
     return [
+        _fine_detail(clean),
         255 * float(noise.std()),
         _correlation(green[:, 1:], green[:, :-1]),
         _correlation(green[:, 2:], green[:, :-2]),
@@ -98,6 +101,15 @@ def _statistics(noise: Image) -> list[float]:
         _correlation(difference[:, 1:], difference[:, :-1]),
         _correlation(difference[:, 4:], difference[:, :-4]),
     ]
+
+
+def _fine_detail(clean: Image) -> float:
+    """Power of what is finer than about 4 px over that of what is coarser, in decibels, as an 8-bit file has it."""
+    gray = (clean * 255).round().mean(axis=2)
+    smooth = cv2.GaussianBlur(gray, (0, 0), 1)
+    return float(
+        10 * np.log10(np.square(gray - smooth).mean() / np.square(smooth - cv2.GaussianBlur(gray, (0, 0), 8)).mean())
+    )
 
 
 def _correlation(one: Image, other: Image) -> float:

@@ -17,6 +17,7 @@ from vheatir.data.camera import (
     CameraShot,
     Demosaicing,
     Development,
+    Lens,
     NoiseReduction,
     add_noise,
     draw_shot,
@@ -113,6 +114,56 @@ def test_the_mosaic_keeps_colours_in_their_places(demosaicing: Demosaicing, chan
     photo = np.zeros((16, 16, 3), dtype=np.float32)
     photo[..., channel] = 1
     np.testing.assert_allclose(development.develop(photo)[4:-4, 4:-4], photo[4:-4, 4:-4], atol=2e-3)
+
+
+# the lens
+
+
+def test_the_lens_enlarges_and_blurs() -> None:
+    photo = np.zeros((20, 20, 3), dtype=np.float32)
+    photo[:, 10:] = 1
+    enlarged = Lens(magnification=2.0).project(photo, 40)
+    np.testing.assert_allclose(enlarged[:, [4, 17, 22, 35]], photo[[0, 0]].repeat(20, 0)[:, [2, 8, 11, 17]], atol=0.08)
+    blurred = Lens(blur=2.0).project(photo, 20)
+    # a step becomes the normal distribution's: 0.5 px beside it, Phi(0.25), 2.5 px beside it, Phi(1.25)
+    np.testing.assert_allclose(blurred[5, [7, 9, 10, 12], 0], [0.1056, 0.4013, 0.5987, 0.8944], atol=0.01)
+
+
+def test_a_photograph_through_a_lens_is_what_it_should_be() -> None:
+    """The blur is in photograph and target: a network that learnt otherwise would sharpen."""
+    shot = CameraShot(SILENT, PLAIN, lens=Lens(magnification=2.0, blur=1.0))
+    side = shot.source_size(64)
+    assert side == 40  # (64 + 2 * 8) / 2
+    photo, target, _ = shot.take(data.astronaut()[:side, :side], 64, np.random.default_rng(0))
+    np.testing.assert_allclose(photo, target, atol=0.51 / 255)
+
+
+def fine_detail(photo: NDArray[np.float64]) -> float:
+    """Power of what is finer than 4 px over that of what is coarser, in decibels."""
+    gray = photo.mean(axis=2)
+    fine = gray - cv2.GaussianBlur(gray, (0, 0), 1.0)
+    coarse = cv2.GaussianBlur(gray, (0, 0), 1.0) - cv2.GaussianBlur(gray, (0, 0), 8.0)
+    return float(10 * np.log10(np.square(fine).mean() / np.square(coarse).mean()))
+
+
+def test_photographs_have_as_little_fine_detail_as_real_ones(data_root: Path) -> None:
+    files = sorted((data_root / "real" / "PolyU").glob("*_mean.JPG"))
+    assert len(files) >= 50
+    real = np.quantile([fine_detail(read(file)) for file in files], [0.1, 0.5, 0.9])
+    photos = sorted((data_root / "train" / "CID22").iterdir())[:80]
+    made = []
+    for seed, path in enumerate(photos):
+        rng = np.random.default_rng(seed)
+        shot = draw_shot(rng)
+        side = shot.source_size(160)
+        photo = read(path).astype(np.uint8)
+        top, left = ((length - side) // 2 for length in photo.shape[:2])
+        _, target, _ = shot.take(photo[top : top + side, left : left + side], 160, rng)
+        made.append(fine_detail((255 * target).round().astype(np.float64)))
+    low, middle, high = np.quantile(made, [0.1, 0.5, 0.9])
+    assert abs(middle - real[1]) < 4
+    assert low < real[0] + 1  # and it knows softer and sharper ones than these
+    assert high > real[2] - 1
 
 
 # the whole

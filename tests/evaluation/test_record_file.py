@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +13,66 @@ import pytest
 
 from vheatir.evaluation.record_file import RecordFormat, format_name
 from vheatir.evaluation.results import read_results
-from vheatir.research.race.costs import read_costs
-from vheatir.research.race.curve import read_curve
-from vheatir.research.race.results import read_comparison
-from vheatir.speed.report import read_speed
-from vheatir.speed.train_report import read_train_speed
+from vheatir.research.race.costs import COSTS_FILE
+from vheatir.research.race.curve import CURVE_FILE
+from vheatir.research.race.results import COMPARISON_FILE
+from vheatir.speed.report import SPEED_FILE
+from vheatir.speed.train_report import TRAIN_SPEED_FILE
 
 
 class ThingError(ValueError):
     pass
 
 
-THING = RecordFormat("vheatir-thing", 3, "file of things", "count again", ThingError)
+@dataclass(frozen=True)
+class Box:
+    names: tuple[str, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Things:
+    things: Sequence[Box]
+    total: float | None = None
+
+
+THINGS = Things([Box(("ä", "b"), 1.5), Box((), 2)])
+THING = RecordFormat(Things, "vheatir-thing", 3, "file of things", "count again", ThingError)
 #: what reads each format, and the version that it reads
 READERS: dict[str, tuple[Callable[[Path], Any], int]] = {
     "vheatir-benchmark": (read_results, 1),
-    "vheatir-speed": (read_speed, 1),
-    "vheatir-train-speed": (read_train_speed, 2),
-    "vheatir-curve": (read_curve, 1),
-    "vheatir-compare": (read_comparison, 1),
-    "vheatir-compare-costs": (read_costs, 1),
+    "vheatir-speed": (SPEED_FILE.read, 1),
+    "vheatir-train-speed": (TRAIN_SPEED_FILE.read, 2),
+    "vheatir-curve": (CURVE_FILE.read, 1),
+    "vheatir-compare": (COMPARISON_FILE.read, 1),
+    "vheatir-compare-costs": (COSTS_FILE.read, 1),
 }
 
 
-def test_a_file_comes_back_without_its_envelope(tmp_path: Path) -> None:
+def test_a_file_comes_back_as_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "things.json"
-    THING.write(path, {"things": ["ä", 1.5]})
-    assert THING.read(path, dict) == {"things": ["ä", 1.5]}
-    assert list(json.loads(path.read_text("utf-8"))) == ["format", "format_version", "things"]
+    THING.write(path, THINGS)
+    assert THING.read(path) == THINGS
+    assert list(json.loads(path.read_text("utf-8"))) == ["format", "format_version", "things", "total"]
     assert format_name(path) == "vheatir-thing"
     assert [file.name for file in tmp_path.iterdir()] == ["things.json"]
 
 
-def test_numbers_that_json_does_not_know_are_refused(tmp_path: Path) -> None:
-    THING.write(tmp_path / "things.json", {"thing": 1})
+def test_infinity_has_a_word_and_what_is_no_number_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "things.json"
+    THING.write(path, Things([], math.inf))
+    assert json.loads(path.read_text("utf-8"))["total"] == "inf"
     with pytest.raises(ValueError, match="not JSON compliant"):
-        THING.write(tmp_path / "things.json", {"thing": math.nan})
-    assert THING.read(tmp_path / "things.json", dict) == {"thing": 1}
+        THING.write(path, Things([], math.nan))
+    assert json.loads(path.read_text("utf-8"))["total"] == "inf"
+
+
+def test_a_value_of_another_type_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "things.json"
+    THING.write(path, THINGS)
+    path.write_text(path.read_text("utf-8").replace("1.5", '"heavy"'), "utf-8")
+    with pytest.raises(ThingError, match=r"things\.json is damaged \(ValidationError: .*weight"):
+        THING.read(path)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +84,7 @@ def test_numbers_that_json_does_not_know_are_refused(tmp_path: Path) -> None:
         ('{"format": "other", "format_version": 3}', "is not a file of things (vheatir-thing); "),
         ('{"format": "vheatir-thing"}', "has another version than 3; count again."),
         ('{"format": "vheatir-thing", "format_version": 2}', "has another version than 3; count again."),
-        ('{"format": "vheatir-thing", "format_version": 3}', "is damaged (KeyError: 'things'); count again."),
+        ('{"format": "vheatir-thing", "format_version": 3}', "is damaged (ValidationError: Object missing "),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, message: str) -> None:
@@ -68,7 +92,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, text: str | None, m
     if text is not None:
         path.write_text(text, "utf-8")
     with pytest.raises(ThingError) as caught:
-        THING.read(path, lambda content: content["things"])
+        THING.read(path)
     assert str(caught.value).startswith(f"{path} {message}")
     assert (text == "[]" or format_name(path) is None) == (text in (None, "{", "[]"))
 
@@ -78,7 +102,7 @@ def test_every_kind_of_file_is_refused_in_the_same_words(tmp_path: Path, name: s
     path = tmp_path / "file.json"
     read, version = READERS[name]
     refused = [
-        ({"format": name, "format_version": version}, r"is damaged \(KeyError: "),
+        ({"format": name, "format_version": version}, r"is damaged \((KeyError|ValidationError): "),
         ({"format": name, "format_version": version + 1}, f"has another version than {version}; "),
         *(
             ({"format": other, "format_version": version}, rf"is not a .*\({name}\)")

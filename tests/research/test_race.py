@@ -22,13 +22,13 @@ from vheatir.cli.main import main
 from vheatir.evaluation.environment import Environment, describe_environments
 from vheatir.nn import VHeatIR
 from vheatir.nn.complexity import count_parameters, image_multiply_adds
-from vheatir.research.race.costs import Cost, Costs, costs_markdown, measure_costs, read_costs, write_costs
-from vheatir.research.race.curve import CompareError, Curve, Point, read_curve, write_curve
+from vheatir.research.race.costs import COSTS_FILE, Cost, Costs, costs_markdown, measure_costs
+from vheatir.research.race.curve import CURVE_FILE, CompareError, Curve, Point
 from vheatir.research.race.figure import line_of, plot_comparison
 from vheatir.research.race.plan import Plan, read_plan
 from vheatir.research.race.receptive import influence, receptive_sides
 from vheatir.research.race.report import markdown
-from vheatir.research.race.results import Comparison, RunResult, read_comparison, write_comparison
+from vheatir.research.race.results import COMPARISON_FILE, Comparison, RunResult
 from vheatir.research.race.runner import collect, run_all
 from vheatir.speed.timing import Timing
 from vheatir.training.options import OptionError
@@ -191,7 +191,7 @@ def test_a_race_from_the_option_file_to_the_table(folder: Path, capsys: pytest.C
     assert printed == (folder / "out" / "tiny.md").read_text("utf-8")
     assert "### noise, validated at sigma50" in printed
     assert "the same number of steps" in printed
-    found = read_comparison(folder / "out" / "tiny.json")
+    found = COMPARISON_FILE.read(folder / "out" / "tiny.json")
     assert [run.entry for run in found.runs] == ["heat", "none"]
     for run in found.runs:
         points = run.curve.points
@@ -225,7 +225,7 @@ def test_a_broken_run_goes_on_and_ends_as_an_unbroken_one(folder: Path) -> None:
             files = [str(place / f"heat_noise_3.{suffix}") for suffix in ("yml", "json")]
             cut = subprocess.run([sys.executable, "-c", POWER_CUT, *files, "--every", "1e-6"], check=False)
             assert cut.returncode == 9
-            assert [point.iteration for point in read_curve(place / "heat_noise_3.json").points] == [1, 2]
+            assert [point.iteration for point in CURVE_FILE.read(place / "heat_noise_3.json").points] == [1, 2]
             assert collect(plan, place).missing == ["heat_noise_3"]
         run_all(plan, place, jobs=1, watch=lambda: None)
         runs[name] = collect(plan, place).runs[0].curve
@@ -271,17 +271,17 @@ def comparison() -> Comparison:
 
 
 def test_files_come_back_as_they_were(tmp_path: Path) -> None:
-    write_curve(tmp_path / "curve.json", curve(28.0, 29.0))
-    assert read_curve(tmp_path / "curve.json") == curve(28.0, 29.0)
-    write_comparison(tmp_path / "race.json", comparison())
-    assert read_comparison(tmp_path / "race.json") == replace(comparison(), runs=list(comparison().runs))
+    CURVE_FILE.write(tmp_path / "curve.json", curve(28.0, 29.0))
+    assert CURVE_FILE.read(tmp_path / "curve.json") == curve(28.0, 29.0)
+    COMPARISON_FILE.write(tmp_path / "race.json", comparison())
+    assert COMPARISON_FILE.read(tmp_path / "race.json") == replace(comparison(), runs=list(comparison().runs))
     with pytest.raises(CompareError, match=r"curve\.json is not a comparison file"):
-        read_comparison(tmp_path / "curve.json")
+        COMPARISON_FILE.read(tmp_path / "curve.json")
     content = json.loads((tmp_path / "race.json").read_text("utf-8"))
     del content["runs"][0]["curve"]["parameters"]
     (tmp_path / "race.json").write_text(json.dumps(content), "utf-8")
-    with pytest.raises(CompareError, match=r"race\.json is damaged \(KeyError: 'parameters'\); run it again"):
-        read_comparison(tmp_path / "race.json")
+    with pytest.raises(CompareError, match=r"race\.json is damaged \(ValidationError: .*parameters.*; run it again"):
+        COMPARISON_FILE.read(tmp_path / "race.json")
 
 
 def test_the_table_holds_means_ranges_and_paired_differences() -> None:
@@ -435,8 +435,8 @@ def test_costs_are_measured_entry_by_entry(tmp_path: Path, monkeypatch: pytest.M
     assert none.receptive[-1] < 25
     assert none.receptive[0] <= none.receptive[1] <= none.receptive[2]
     assert none.peak_bytes is not None
-    write_costs(tmp_path / "costs.json", measured)
-    again = read_costs(tmp_path / "costs.json")
+    COSTS_FILE.write(tmp_path / "costs.json", measured)
+    again = COSTS_FILE.read(tmp_path / "costs.json")
     assert costs_markdown(again) == costs_markdown(measured)
 
 

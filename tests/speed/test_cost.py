@@ -33,18 +33,17 @@ from vheatir.speed.process import ProcessCost, peak_memory, run_process
 from vheatir.speed.reference import CostError, DenseHeat, Heat, SwinIR
 from vheatir.speed.report import (
     RATIOS,
+    SPEED_FILE,
     Cell,
     FolderRun,
     SpeedFileError,
     SpeedReport,
     markdown,
-    read_speed,
-    write_speed,
 )
 from vheatir.speed.row_list import DEFAULT_NAMES, NETWORK_NAMES, ROW_NAMES
 from vheatir.speed.rows import ROWS, HeatRow, NetworkRow
 from vheatir.speed.timing import Timing
-from vheatir.speed.train_report import TrainSpeedReport, read_train_speed, write_train_speed
+from vheatir.speed.train_report import TRAIN_SPEED_FILE, TrainSpeedReport
 from vheatir.speed.training import TrainingPlan, training_step
 
 CPU = torch.device("cpu")
@@ -320,9 +319,9 @@ def report() -> SpeedReport:
 
 
 def test_a_speed_file_comes_back_as_it_was(tmp_path: Path) -> None:
-    write_speed(tmp_path / "speed.json", report())
-    assert read_speed(tmp_path / "speed.json") == report()
-    assert markdown(read_speed(tmp_path / "speed.json")) == markdown(report())
+    SPEED_FILE.write(tmp_path / "speed.json", report())
+    assert SPEED_FILE.read(tmp_path / "speed.json") == report()
+    assert markdown(SPEED_FILE.read(tmp_path / "speed.json")) == markdown(report())
 
 
 def test_the_tables_say_what_was_measured() -> None:
@@ -355,19 +354,19 @@ def test_a_first_call_is_marked() -> None:
 def test_files_that_are_no_speed_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "speed.json"
     with pytest.raises(SpeedFileError, match=r"speed\.json cannot be read"):
-        read_speed(path)
+        SPEED_FILE.read(path)
     path.write_text('{"format": "other"}', "utf-8")
     with pytest.raises(SpeedFileError, match=r"speed\.json is not a speed file"):
-        read_speed(path)
-    write_speed(path, report())
+        SPEED_FILE.read(path)
+    SPEED_FILE.write(path, report())
     content = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(content | {"format_version": 2}), "utf-8")
     with pytest.raises(SpeedFileError, match="another version than 1"):
-        read_speed(path)
-    del content["cells"][0]["call"]["cold"]
+        SPEED_FILE.read(path)
+    del content["cells"][0]["call"]["seconds"]
     path.write_text(json.dumps(content), "utf-8")
-    with pytest.raises(SpeedFileError, match=r"speed\.json is damaged \(KeyError: 'cold'\)"):
-        read_speed(path)
+    with pytest.raises(SpeedFileError, match=r"speed\.json is damaged \(ValidationError: .*seconds"):
+        SPEED_FILE.read(path)
 
 
 # the commands
@@ -462,8 +461,8 @@ def test_training_speed_is_megapixels_of_crops_a_second(tmp_path: Path) -> None:
     assert "| `light` | 0.5 | 1 (1 – 2) | 4 (2 – 4) |" in text.splitlines()
     assert "8 RGB crops of 250², fp32, Muon" in text
     path = tmp_path / "training.json"
-    write_train_speed(path, report)
-    assert read_train_speed(path) == report
+    TRAIN_SPEED_FILE.write(path, report)
+    assert TRAIN_SPEED_FILE.read(path) == report
     assert train_speed_table(tmp_path) == text
 
 
@@ -472,7 +471,7 @@ def test_the_training_command_prints_and_writes(tmp_path: Path, capsys: pytest.C
     options = ["--batch", "1", "--crop", "16", "--rounds", "1", "--limit", "5", "--threads", "1"]
     assert main(["train-speed", *options, "--output", str(path)]) == 0
     assert "| `fast` |" in capsys.readouterr().out
-    written = read_train_speed(path)
+    written = TRAIN_SPEED_FILE.read(path)
     assert (list(written.timings), written.optimizer) == (["fast"], "Muon")
     assert main(["train-speed", "--crop", "8"]) == 2
 
@@ -482,7 +481,7 @@ def test_damaged_files_of_training_speed_are_named(text: str, tmp_path: Path) ->
     path = tmp_path / "training.json"
     path.write_text(text)
     with pytest.raises(SpeedFileError, match=re.escape(str(path))):
-        read_train_speed(path)
+        TRAIN_SPEED_FILE.read(path)
 
 
 def test_the_optimizer_is_the_one_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,16 @@ from vheatir.data.prepare.archive_writer import pack_images
 from vheatir.data.sources import find_images
 
 FILES = sorted((Path(__file__).parents[2] / "options" / "train").glob("gpu_*.yml"))
-TINY = ["network_g:embed_dim=32", "network_g:depths=[1]", "datasets:train:gt_size=24", "train:compile=false"]
-FEW = ["num_gpu=0", "datasets:train:batch_size_per_gpu=4", "logger:print_freq=1", "logger:save_checkpoint_minutes=0"]
+NETWORK = ["network_g:embed_dim=32", "network_g:depths=[1]"]
+PYRAMID = ["network_g:widths=[32, 32, 32]", "network_g:depths=[1, 1, 1, 1, 1]", "path:pretrain_network_g=None"]
+TINY = ["datasets:train:gt_size=24", "datasets:train:num_worker_per_gpu=0", "datasets:train:persistent_workers=false"]
+FEW = ["num_gpu=0", "train:compile=false", "datasets:train:batch_size_per_gpu=4", "logger:print_freq=1", "logger:save_checkpoint_minutes=0"]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with an archive of two photographs, one of them to validate, where the option files expect it."""
-    write_photos(tmp_path / "photos", ("chelsea", "coffee"), side=48)
+    write_photos(tmp_path / "photos", ("chelsea", "coffee"), side=288)
     named = [(f"photos/{path.name}", path) for path in find_images(tmp_path / "photos")]
     splits = tmp_path / "datasets" / "splits"
     splits.mkdir(parents=True)
@@ -32,12 +34,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def train(file: Path, *arguments: str, total: int) -> int:
-    forced = ["--force_yml", *TINY, *FEW, f"train:total_iter={total}"]
+    network = PYRAMID if "photo" in file.stem else NETWORK
+    forced = ["--force_yml", *network, *TINY, *FEW, f"train:total_iter={total}"]
     return vheatir.train.main(["-opt", str(file), *arguments, *forced])
 
 
 def test_there_are_files_for_every_network() -> None:
-    assert {path.stem.split("_")[1] for path in FILES} == {"fast", "light", "paper"}
+    assert {path.stem.split("_")[1] for path in FILES} == {"fast", "light", "paper", "photo"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)

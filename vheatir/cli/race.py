@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _race(arguments: argparse.Namespace) -> int:
     from vheatir.research.race.plan import read_plan
     from vheatir.research.race.report import markdown
-    from vheatir.research.race.results import write_comparison
+    from vheatir.research.race.results import COMPARISON_FILE
     from vheatir.research.race.runner import collect, run_all
     from vheatir.system.atomic import atomic_path
 
@@ -60,7 +60,7 @@ def _race(arguments: argparse.Namespace) -> int:
 
     def write() -> None:
         comparison = collect(plan, folder)
-        write_comparison(output / f"{plan.name}.json", comparison)
+        COMPARISON_FILE.write(output / f"{plan.name}.json", comparison)
         with atomic_path(output / f"{plan.name}.md") as temporary:
             temporary.write_text(markdown(comparison), "utf-8")
 
@@ -86,7 +86,7 @@ def _plot(comparison: Comparison, output: Path) -> None:
 def _costs(arguments: argparse.Namespace) -> int:
     import torch
 
-    from vheatir.research.race.costs import costs_markdown, measure_costs, write_costs
+    from vheatir.research.race.costs import COSTS_FILE, costs_markdown, measure_costs
     from vheatir.research.race.plan import read_plan
 
     plan = read_plan(arguments.opt)
@@ -98,7 +98,7 @@ def _costs(arguments: argparse.Namespace) -> int:
     weights = {entry: path for entry, path in checkpoints.items() if path.is_file()}
     torch.set_num_threads(arguments.threads)
     measured = measure_costs(plan.networks, weights, size=arguments.size)
-    write_costs(output / f"{plan.name}_costs.json", measured)
+    COSTS_FILE.write(output / f"{plan.name}_costs.json", measured)
     print(costs_markdown(measured), end="")
     return DONE
 

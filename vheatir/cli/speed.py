@@ -53,9 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.show is None:
         _check(arguments)
 
-    from vheatir.speed.report import markdown, read_speed
+    from vheatir.speed.report import SPEED_FILE, markdown
 
-    report = _measure(arguments) if arguments.show is None else read_speed(arguments.show)
+    report = _measure(arguments) if arguments.show is None else SPEED_FILE.read(arguments.show)
     print(markdown(report), end="")
     return DONE
 
@@ -86,7 +86,7 @@ def _measure(arguments: argparse.Namespace) -> SpeedReport:
     from vheatir.inference.compute import select_device
     from vheatir.speed.folder import measure_folder
     from vheatir.speed.measure import Plan, measure_sizes
-    from vheatir.speed.report import Cell, SpeedReport, write_speed
+    from vheatir.speed.report import SPEED_FILE, Cell, SpeedReport
 
     device = select_device(arguments.device)
     threads = arguments.threads or torch.get_num_threads()
@@ -106,7 +106,7 @@ def _measure(arguments: argparse.Namespace) -> SpeedReport:
 
     def write() -> None:
         if arguments.output is not None:
-            write_speed(arguments.output, report)
+            SPEED_FILE.write(arguments.output, report)
 
     report = SpeedReport(environment, cells)
     for finished in measure_sizes(plan):

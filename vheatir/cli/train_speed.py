@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from vheatir.evaluation.environment import describe_environment
     from vheatir.inference.compute import select_device
-    from vheatir.speed.train_report import TrainSpeedReport, markdown, write_train_speed
+    from vheatir.speed.train_report import TRAIN_SPEED_FILE, TrainSpeedReport, markdown
     from vheatir.speed.training import TrainingPlan, measure_training
 
     device = select_device(arguments.device)
@@ -73,6 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
         timings=measure_training(plan),
     )
     if arguments.output is not None:
-        write_train_speed(arguments.output, report)
+        TRAIN_SPEED_FILE.write(arguments.output, report)
     print(markdown(report), end="")
     return DONE

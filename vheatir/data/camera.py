@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 
 from vheatir.data.degradations import Subsampling, encode_jpeg, to_unit
 
-__all__ = ["CameraNoise", "CameraShot", "Development", "NoiseReduction", "add_noise", "draw_shot", "noise_deviation"]
+__all__ = [
+    "CameraNoise",
+    "CameraShot",
+    "Development",
+    "Lens",
+    "NoiseReduction",
+    "add_noise",
+    "draw_shot",
+    "noise_deviation",
+]
 
 FloatImage = NDArray[np.float32]
 Demosaicing = Literal["bilinear", "edge-aware"]
@@ -143,12 +152,32 @@ class NoiseReduction:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """How a clean photograph, sharp since it was reduced, falls on a sensor that has more pixels than there is detail.
+
+    Attributes:
+        magnification: pixels of the sensor for each of the photograph, 1 or more.
+        blur: standard deviation in pixels of the Gaussian that optics, their filter and demosaicing amount to.
+    """
+
+    magnification: float = 1.0
+    blur: float = 0.0
+
+    def project(self, photo: FloatImage, size: int) -> FloatImage:
+        """Project a square photograph (h, h, 3) on (size, size, 3), in [0, 1]."""
+        if len(photo) != size:
+            photo = np.asarray(cv2.resize(photo, (size, size), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+        return _blurred(photo, self.blur).clip(0, 1)
+
+
+@dataclass(frozen=True)
 class CameraShot:
-    """One way of taking a photograph, from the sensor to the file.
+    """One way of taking a photograph, from the lens to the file.
 
     Attributes:
         noise: of the sensor.
         development: sensor to photograph.
+        lens: what the sensor sees of the clean photograph.
         reduction: the camera's own noise reduction, or None.
         sharpening: share of the unsharp mask that is added, 0 for none.
         sharpening_radius: its radius in pixels.
@@ -159,6 +188,7 @@ class CameraShot:
 
     noise: CameraNoise
     development: Development
+    lens: Lens = Lens()
     reduction: NoiseReduction | None = None
     sharpening: float = 0.0
     sharpening_radius: float = 1.0
@@ -167,8 +197,11 @@ class CameraShot:
     subsampling: Subsampling = "420"
 
     def source_size(self, size: int) -> int:
-        """Side of the clean crop, in pixels, that a result of ``size`` pixels needs: even."""
-        return 2 * math.ceil((size / self.scale + 2 * BORDER) / 2)
+        """Side of the clean crop, in pixels, that a result of ``size`` pixels needs."""
+        return math.ceil(self._sensor_size(size) / self.lens.magnification)
+
+    def _sensor_size(self, size: int) -> int:
+        return 2 * math.ceil((size / self.scale + 2 * BORDER) / 2)  # even, for the mosaic
 
     def take(
         self, clean: NDArray[np.uint8], size: int, rng: np.random.Generator
@@ -187,7 +220,7 @@ class CameraShot:
             The photograph, what it should be, and the photograph before its compression: float32 (size, size, 3), in
             [0, 1], in steps of 1/255 but for the second.
         """
-        sensed = self.development.sense(to_unit(clean))
+        sensed = self.development.sense(self.lens.project(to_unit(clean), self._sensor_size(size)))
         noise = self.development.develop(add_noise(sensed, self.noise, rng)) - self.development.develop(sensed)
         if self.reduction is not None:
             noise = self.reduction.apply(noise)
@@ -239,7 +272,14 @@ def draw_shot(rng: np.random.Generator) -> CameraShot:
         scale=float(np.exp2(rng.uniform(-1, 1))) if rng.random() < 0.35 else 1.0,
         quality=quality,
         subsampling=subsampling,
+        lens=_draw_lens(rng),
     )
+
+
+def _draw_lens(rng: np.random.Generator) -> Lens:
+    if rng.random() < 0.15:
+        return Lens()
+    return Lens(magnification=float(np.exp2(rng.uniform(0.5, 2.4))), blur=float(rng.uniform(0, 0.8)))
 
 
 def _draw_noise(rng: np.random.Generator) -> CameraNoise:

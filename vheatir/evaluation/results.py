@@ -35,7 +35,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -60,9 +60,6 @@ Channels = Literal["gray", "color"]
 
 class ResultError(ValueError):
     """A result file that cannot be used; the message names the file and the remedy."""
-
-
-_FILE: Final = RecordFormat("vheatir-benchmark", 1, "result file", "run the benchmark again", ResultError)
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def write_results(path: Path, results: Sequence[Result]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    _FILE.write(path, {"results": [_finite(asdict(result)) for result in results]})
+    _FILE.write(path, _Results(results))
 
 
 def read_results(path: Path) -> list[Result]:
@@ -116,7 +113,7 @@ def read_results(path: Path) -> list[Result]:
     Raises:
         ResultError: if the file is missing, is no result file, or its means are not those of its images.
     """
-    return _FILE.read(path, lambda content: [_result(entry) for entry in content["results"]])
+    return list(_FILE.read(path).results)
 
 
 def write_csv(path: Path, results: Sequence[Result]) -> None:
@@ -157,8 +154,17 @@ def _number(value: float | str | None) -> float | None:
     return None if value is None else float(value)
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows no infinity."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    return "inf" if value == math.inf else value
+@dataclass(frozen=True)
+class _Results:
+    results: Sequence[Result]
+
+
+_FILE: Final = RecordFormat(
+    _Results,
+    "vheatir-benchmark",
+    1,
+    "result file",
+    "run the benchmark again",
+    ResultError,
+    build=lambda content: _Results([_result(entry) for entry in content["results"]]),
+)

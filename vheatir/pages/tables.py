@@ -11,10 +11,10 @@ from typing import Final
 from vheatir.evaluation.record_file import format_name
 from vheatir.evaluation.results import Result, ResultError, read_results
 from vheatir.evaluation.tables import agreement_table, markdown
-from vheatir.speed.report import SPEED_FILE, Cell, SpeedReport, read_speed
+from vheatir.speed.report import SPEED_FILE, Cell, SpeedReport
 from vheatir.speed.report import markdown as speed_markdown
 from vheatir.speed.timing import compare
-from vheatir.speed.train_report import TRAIN_SPEED_FILE, read_train_speed
+from vheatir.speed.train_report import TRAIN_SPEED_FILE
 from vheatir.speed.train_report import markdown as train_speed_markdown
 
 __all__ = ["agreement", "performance", "photo", "scores", "speed", "train_speed"]
@@ -58,7 +58,7 @@ def speed(folder: Path) -> str:
     Raises:
         ValueError: if there are no files, or one cannot be used.
     """
-    return "\n".join(speed_markdown(read_speed(path)) for path in _files(folder, SPEED_FILE.name))
+    return "\n".join(speed_markdown(SPEED_FILE.read(path)) for path in _files(folder, SPEED_FILE.name))
 
 
 def train_speed(folder: Path) -> str:
@@ -67,7 +67,9 @@ def train_speed(folder: Path) -> str:
     Raises:
         ValueError: if there are no files, or one cannot be used.
     """
-    return "\n".join(train_speed_markdown(read_train_speed(path)) for path in _files(folder, TRAIN_SPEED_FILE.name))
+    return "\n".join(
+        train_speed_markdown(TRAIN_SPEED_FILE.read(path)) for path in _files(folder, TRAIN_SPEED_FILE.name)
+    )
 
 
 def _results(folder: Path) -> list[Result]:
@@ -91,7 +93,7 @@ def performance(folder: Path) -> str:
         ValueError: if a file is missing or cannot be used.
     """
     names = ("speed_operator", "speed", "speed_restorer", "speed_folder")
-    operator, networks, restorer, photos = (read_speed(folder / f"{name}.json") for name in names)
+    operator, networks, restorer, photos = (SPEED_FILE.read(folder / f"{name}.json") for name in names)
     lines = ["| | aim | measured |", "|---|---|---|"]
     for size, aim in _OPERATOR_AIMS:
         convolved, multiplied = (_ratio(operator, "heat", row, size) for row in ("heat-dense", "heat-matmul"))

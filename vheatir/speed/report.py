@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.record_file import RecordFormat
@@ -24,8 +23,6 @@ __all__ = [
     "SpeedFileError",
     "SpeedReport",
     "markdown",
-    "read_speed",
-    "write_speed",
 ]
 
 #: ours and what it is compared with, by the names of rows
@@ -47,9 +44,6 @@ _EMPTY: Final = "–"
 
 class SpeedFileError(ValueError):
     """A speed file that cannot be used; the message names the file and the remedy."""
-
-
-SPEED_FILE: Final = RecordFormat("vheatir-speed", 1, "speed file", "measure again", SpeedFileError)
 
 
 @dataclass(frozen=True)
@@ -123,22 +117,7 @@ class SpeedReport:
     folder: FolderRun | None = None
 
 
-def write_speed(path: Path, report: SpeedReport) -> None:
-    """Write a speed file, atomically.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    SPEED_FILE.write(path, asdict(report))
-
-
-def read_speed(path: Path) -> SpeedReport:
-    """Read a speed file.
-
-    Raises:
-        SpeedFileError: if it is missing, no speed file, or damaged.
-    """
-    return SPEED_FILE.read(path, _report)
+SPEED_FILE: Final = RecordFormat(SpeedReport, "vheatir-speed", 1, "speed file", "measure again", SpeedFileError)
 
 
 def markdown(report: SpeedReport) -> str:
@@ -281,24 +260,3 @@ def _ratio(ratio: Ratio | None) -> str:
         return _EMPTY
     median, low, high = (_number(value) for value in (ratio.median, ratio.low, ratio.high))
     return median if low == high == median else f"{median} ({low} – {high})"
-
-
-def _report(content: Mapping[str, Any]) -> SpeedReport:
-    return SpeedReport(
-        environment=Environment(**content["environment"]),
-        cells=[_cell(entry) for entry in content["cells"]],
-        folder=None if content["folder"] is None else _folder_run(content["folder"]),
-    )
-
-
-def _cell(entry: Mapping[str, Any]) -> Cell:
-    timings = {name: _timing(entry[name]) for name in ("call", "process")}
-    return Cell(**{**entry, **timings})
-
-
-def _timing(entry: Mapping[str, Any] | None) -> Timing | None:
-    return None if entry is None else Timing.from_json(entry)
-
-
-def _folder_run(entry: Mapping[str, Any]) -> FolderRun:
-    return FolderRun(**{**entry, "process": tuple(entry["process"]), "network": tuple(entry["network"])})

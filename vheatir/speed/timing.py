@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 __all__ = ["Ratio", "Timing", "compare", "time_interleaved"]
 
@@ -23,11 +22,6 @@ class Timing:
 
     seconds: tuple[float | None, ...]
     cold: bool = False
-
-    @classmethod
-    def from_json(cls, entry: Mapping[str, Any]) -> Timing:
-        """Rebuild what ``dataclasses.asdict`` made of it, and JSON of that."""
-        return cls(tuple(entry["seconds"]), entry["cold"])
 
     @property
     def median(self) -> float:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.record_file import RecordFormat
 from vheatir.speed.report import SpeedFileError
 from vheatir.speed.timing import Timing, compare
 
-__all__ = ["TRAIN_SPEED_FILE", "TrainSpeedReport", "markdown", "read_train_speed", "write_train_speed"]
-
-TRAIN_SPEED_FILE: Final = RecordFormat(
-    "vheatir-train-speed", 2, "file of training speed", "measure again", SpeedFileError
-)
+__all__ = ["TRAIN_SPEED_FILE", "TrainSpeedReport", "markdown"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,11 @@ class TrainSpeedReport:
         return self.batch * self.crop**2 / 1e6
 
 
+TRAIN_SPEED_FILE: Final = RecordFormat(
+    TrainSpeedReport, "vheatir-train-speed", 2, "file of training speed", "measure again", SpeedFileError
+)
+
+
 def markdown(report: TrainSpeedReport) -> str:
     """Lay out the measurements; the last column is how many times as long as the first row each one takes."""
     compiled = ", compiled" if report.compile else ""
@@ -66,31 +66,3 @@ def markdown(report: TrainSpeedReport) -> str:
         times = f"{ratio.median:.3g} ({ratio.low:.3g} – {ratio.high:.3g})"
         lines.append(f"| `{name}` | {report.megapixels / timing.median:.3g} | {seconds} | {times} |")
     return "\n".join(lines) + "\n"
-
-
-def write_train_speed(path: Path, report: TrainSpeedReport) -> None:
-    """Write a report as JSON, atomically.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    TRAIN_SPEED_FILE.write(path, asdict(report))
-
-
-def read_train_speed(path: Path) -> TrainSpeedReport:
-    """Read what :func:`write_train_speed` wrote.
-
-    Raises:
-        SpeedFileError: if it is missing, no such file, or damaged.
-    """
-    return TRAIN_SPEED_FILE.read(path, _report)
-
-
-def _report(content: Mapping[str, Any]) -> TrainSpeedReport:
-    return TrainSpeedReport(
-        **{
-            **content,
-            "environment": Environment(**content["environment"]),
-            "timings": {name: Timing.from_json(timing) for name, timing in content["timings"].items()},
-        }
-    )

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,9 +28,7 @@ from vheatir.research.race.receptive import influence, receptive_sides
 from vheatir.speed.process import peak_memory
 from vheatir.speed.timing import Timing, time_interleaved
 
-__all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "costs_table", "measure_costs", "read_costs", "write_costs"]
-
-COSTS_FILE: Final = RecordFormat("vheatir-compare-costs", 1, "file of costs", "measure again", CompareError)
+__all__ = ["COSTS_FILE", "Cost", "Costs", "costs_markdown", "costs_table", "measure_costs"]
 
 _CPU: Final = torch.device("cpu")
 _ROUNDS: Final = 9
@@ -70,6 +68,9 @@ class Costs:
     size: int
     environment: Environment
     costs: Sequence[Cost]
+
+
+COSTS_FILE: Final = RecordFormat(Costs, "vheatir-compare-costs", 1, "file of costs", "measure again", CompareError)
 
 
 def measure_costs(networks: Mapping[str, Mapping[str, Any]], weights: Mapping[str, Path], *, size: int) -> Costs:
@@ -112,7 +113,7 @@ def costs_table(file: Path) -> str:
     Raises:
         CompareError: if it cannot be used.
     """
-    return costs_markdown(read_costs(file))
+    return costs_markdown(COSTS_FILE.read(file))
 
 
 def costs_markdown(measured: Costs) -> str:
@@ -136,25 +137,6 @@ def costs_markdown(measured: Costs) -> str:
             f"| {'trained' if cost.trained else 'random'} |"
         )
     return "\n".join(lines) + "\n"
-
-
-def write_costs(path: Path, measured: Costs) -> None:
-    """Write a file of costs, atomically."""
-    COSTS_FILE.write(path, asdict(measured))
-
-
-def read_costs(path: Path) -> Costs:
-    """Read a file of costs.
-
-    Raises:
-        CompareError: if it is missing, no such file, or damaged.
-    """
-    return COSTS_FILE.read(path, _costs)
-
-
-def _costs(content: Mapping[str, Any]) -> Costs:
-    costs = [Cost(**(cost | {"call": Timing.from_json(cost["call"])})) for cost in content["costs"]]
-    return Costs(content["size"], Environment(**content["environment"]), costs)
 
 
 def _build(arguments: Mapping[str, Any]) -> VHeatIR:

@@ -7,22 +7,18 @@ A curve file is one JSON object: ``format`` ("vheatir-curve"), ``format_version`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
 from vheatir.evaluation.environment import Environment
 from vheatir.evaluation.record_file import RecordFormat
 
-__all__ = ["CompareError", "Curve", "Point", "read_curve", "write_curve"]
+__all__ = ["CURVE_FILE", "CompareError", "Curve", "Point"]
 
 
 class CompareError(ValueError):
     """A comparison that cannot go on, or a file of it that cannot be used; the message names the remedy."""
-
-
-_FILE: Final = RecordFormat("vheatir-curve", 1, "curve file", "remove it and run again", CompareError)
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class Curve:
 
     parameters: int
     environment: Environment
-    points: Sequence[Point] = ()
+    points: tuple[Point, ...] = ()
     finished: bool = False
 
     def until(self, iteration: int) -> Curve:
@@ -68,26 +64,5 @@ class Curve:
         """The validation nearest to a time of training."""
         return min(self.points, key=lambda point: abs(point.seconds - seconds))
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Curve:
-        """Rebuild a curve from ``dataclasses.asdict`` of it, other keys beside it being left alone."""
-        return cls(
-            parameters=content["parameters"],
-            environment=Environment(**content["environment"]),
-            points=tuple(Point(**point) for point in content["points"]),
-            finished=content["finished"],
-        )
 
-
-def write_curve(path: Path, curve: Curve) -> None:
-    """Write a curve file, atomically."""
-    _FILE.write(path, asdict(curve))
-
-
-def read_curve(path: Path) -> Curve:
-    """Read a curve file.
-
-    Raises:
-        CompareError: if it is missing, no curve file, or damaged.
-    """
-    return _FILE.read(path, Curve.from_json)
+CURVE_FILE: Final = RecordFormat(Curve, "vheatir-curve", 1, "curve file", "remove it and run again", CompareError)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from vheatir.evaluation.environment import describe_environments
-from vheatir.research.race.results import Comparison, RunResult, Spread, read_comparison
+from vheatir.research.race.results import COMPARISON_FILE, Comparison, RunResult, Spread
 
 __all__ = ["markdown", "race_table"]
 
@@ -32,7 +32,7 @@ def race_table(file: Path) -> str:
     Raises:
         CompareError: if it cannot be used.
     """
-    return markdown(read_comparison(file))
+    return markdown(COMPARISON_FILE.read(file))
 
 
 def _conditions(comparison: Comparison) -> str:

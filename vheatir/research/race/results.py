@@ -9,17 +9,14 @@ A comparison file is one JSON object: ``format`` ("vheatir-compare"), ``format_v
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from vheatir.evaluation.record_file import RecordFormat
 from vheatir.research.race.curve import CompareError, Curve
 
-__all__ = ["Comparison", "RunResult", "Spread", "read_comparison", "write_comparison"]
-
-_FILE: Final = RecordFormat("vheatir-compare", 1, "comparison file", "run it again", CompareError)
+__all__ = ["COMPARISON_FILE", "Comparison", "RunResult", "Spread"]
 
 
 @dataclass(frozen=True)
@@ -76,35 +73,4 @@ class Comparison:
         return list(dict.fromkeys(run.entry for run in self.runs if run.task == task))
 
 
-def write_comparison(path: Path, comparison: Comparison) -> None:
-    """Write a comparison file, atomically.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    _FILE.write(path, asdict(comparison))
-
-
-def read_comparison(path: Path) -> Comparison:
-    """Read a comparison file.
-
-    Raises:
-        CompareError: if it is missing, no comparison file, or damaged.
-    """
-    return _FILE.read(path, _comparison)
-
-
-def _comparison(content: Mapping[str, Any]) -> Comparison:
-    return Comparison(
-        name=content["name"],
-        minutes=content["minutes"],
-        validate_every=content["validate_every"],
-        runs=[_run(entry) for entry in content["runs"]],
-        missing=content["missing"],
-        clock=content["clock"],
-    )
-
-
-def _run(content: Mapping[str, object]) -> RunResult:
-    curve = Curve.from_json(content["curve"])  # type: ignore[arg-type]  # a mapping, or TypeError
-    return RunResult(str(content["entry"]), str(content["task"]), int(str(content["seed"])), curve)
+COMPARISON_FILE: Final = RecordFormat(Comparison, "vheatir-compare", 1, "comparison file", "run it again", CompareError)

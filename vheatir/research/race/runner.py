@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event
 
-from vheatir.research.race.curve import CompareError, read_curve
+from vheatir.research.race.curve import CURVE_FILE, CompareError
 from vheatir.research.race.plan import Plan, PlannedRun
 from vheatir.research.race.results import Comparison, RunResult
 from vheatir.system.atomic import atomic_path
@@ -75,7 +75,7 @@ def run_all(plan: Plan, folder: Path, *, jobs: int, watch: Callable[[], None]) -
 def collect(plan: Plan, folder: Path) -> Comparison:
     """What the finished trainings of a plan found, in the plan's order."""
     runs = [
-        RunResult(run.entry, run.task, run.seed, read_curve(folder / f"{run.stem}.json"))
+        RunResult(run.entry, run.task, run.seed, CURVE_FILE.read(folder / f"{run.stem}.json"))
         for run in plan.runs
         if _is_finished(run, folder)
     ]
@@ -99,7 +99,7 @@ def _write_options(run: PlannedRun, folder: Path) -> None:
 
 def _is_finished(run: PlannedRun, folder: Path) -> bool:
     path = folder / f"{run.stem}.json"
-    return path.is_file() and read_curve(path).finished
+    return path.is_file() and CURVE_FILE.read(path).finished
 
 
 def _run_one(run: PlannedRun, folder: Path, *, every: float, core: int | None) -> None:
@@ -118,7 +118,7 @@ def _run_one(run: PlannedRun, folder: Path, *, every: float, core: int | None) -
 
 
 def _report(run: PlannedRun, folder: Path) -> None:
-    last = read_curve(folder / f"{run.stem}.json").points[-1]
+    last = CURVE_FILE.read(folder / f"{run.stem}.json").points[-1]
     scores = ", ".join(f"{name} {value:.2f} dB" for name, value in last.psnr.items())
     logger.info("%s: %s after %d steps.", run.stem, scores, last.iteration)
 

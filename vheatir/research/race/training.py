@@ -53,7 +53,7 @@ def race(command: Command, root: Path, path: Path, *, every: float) -> None:
     """
     from vheatir.evaluation.environment import describe_environment
     from vheatir.nn.complexity import count_parameters
-    from vheatir.research.race.curve import Curve, Point, read_curve, write_curve
+    from vheatir.research.race.curve import CURVE_FILE, Curve, Point
     from vheatir.training.loop import prepared, step, validated
 
     with prepared(command, root) as run:
@@ -61,7 +61,7 @@ def race(command: Command, root: Path, path: Path, *, every: float) -> None:
         network = run.model.get_bare_model(run.model.net_g)
         curve = Curve(count_parameters(network), describe_environment(run.model.device))
         if run.iteration > 0 and path.is_file():
-            curve = Curve(curve.parameters, curve.environment, read_curve(path).until(run.iteration).points)
+            curve = Curve(curve.parameters, curve.environment, CURVE_FILE.read(path).until(run.iteration).points)
         total_iter, due = int(run.opt["train"]["total_iter"]), _next(clock.seconds, every)
         is_last = run.iteration >= total_iter or run.model.out_of_time  # ended between its last state and its end
         while not is_last:
@@ -72,12 +72,12 @@ def race(command: Command, root: Path, path: Path, *, every: float) -> None:
                 with clock.paused():
                     psnr = {name: metrics["psnr"] for name, metrics in validated(run).items()}
                     curve = curve.with_point(Point(run.iteration, clock.seconds, psnr), finished=False)
-                    write_curve(path, curve)
+                    CURVE_FILE.write(path, curve)
                     run.model.save(run.iteration)
                     _remove_older(run.opt["path"], run.iteration)
                 due = _next(clock.seconds, every)
         run.model.save_checkpoint("latest")
-    write_curve(path, Curve(curve.parameters, curve.environment, curve.points, finished=True))
+    CURVE_FILE.write(path, Curve(curve.parameters, curve.environment, curve.points, finished=True))
 
 
 def _next(seconds: float, every: float) -> float:
