@@ -22,6 +22,8 @@ NOT_FOR_INFERENCE = (
     "lmdb",
     "lpips",
     "msgspec",
+    "onnx",
+    "onnxruntime",
     "pandas",
     "pyarrow",
     "ray",
@@ -139,6 +141,19 @@ def test_contributing_names_what_inference_needs(repository: Path, pyproject: di
     (named,) = re.findall(r"Inference needs ([^.]+), nothing\s+else", text)
     assert set(re.split(r",\s+|\s+and\s+", named)) == needed
     assert needed.isdisjoint(NOT_FOR_INFERENCE)
+
+
+def test_the_distribution_without_torch_is_the_same_package(repository: Path, pyproject: dict[str, Any]) -> None:
+    path = repository / "packaging" / "vheatir-onnx" / "pyproject.toml"
+    other = tomllib.loads(path.read_text(encoding="utf-8"))
+    runtime = [line for line in pyproject["project"]["optional-dependencies"]["onnx"] if line.startswith("onnxruntime")]
+    needed = {line for line in pyproject["project"]["dependencies"] if not line.startswith("torch")}
+    assert set(other["project"]["dependencies"]) == needed | set(runtime)
+    assert len(runtime) == 1
+    for name in ("scripts", "requires-python", "license"):
+        assert other["project"][name] == pyproject["project"][name]
+    assert other["tool"]["setuptools"]["package-data"] == pyproject["tool"]["setuptools"]["package-data"]
+    assert (path.parent / "LICENSE").read_bytes() == (repository / "LICENSE").read_bytes()
 
 
 def test_the_tree_names_no_machine(repository: Path) -> None:

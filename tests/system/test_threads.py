@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import vheatir.system.threads as threads
-from vheatir.system.threads import choose_threads, usable_processors
+from vheatir.system.threads import choose_threads, chosen_threads, usable_processors
 
 REPOSITORY = Path(__file__).parents[2]
 VARIABLES = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "MKL_NUM_THREADS")
@@ -127,3 +127,13 @@ def test_a_forked_process_restores_too(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "2"}
     done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=240)
     assert done.stdout == "0 2 2\n", done.stderr
+
+
+@pytest.mark.parametrize(("text", "expected"), [("3", 3), ("2,1", 2), ("0", None), ("many", None), (None, None)])
+def test_what_does_not_follow_openmp_takes_as_many_threads(
+    text: str | None, expected: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if text is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert chosen_threads() == (usable_processors() if expected is None else expected)

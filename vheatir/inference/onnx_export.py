@@ -81,7 +81,7 @@ def write_graphs(weights: str | Path) -> list[Path]:
 def onnx_model(weights: Path, *, levels: Levels | None = None, beside: bool = False) -> ModelProto:
     """Return weights as ONNX: image and levels in; the restored image, and for "photo" the levels seen in it, out.
 
-    The batch, height and width are open. Weights keep the type of their file, and are cast to float32 in the graph.
+    With levels built in, the image alone goes in, and comes out. The batch, height and width are open. Weights keep the type of their file, and are cast to float32 in the graph.
     Metadata tell the task, the levels, the licence and the version.
 
     Args:
@@ -107,7 +107,7 @@ def onnx_model(weights: Path, *, levels: Levels | None = None, beside: bool = Fa
         columns = [graph.add("Reshape", column, graph.integers(-1, 1)) for column in conditions.values()]
         condition = graph.add("Concat", *columns, axis=1)
         restored, seen = add_pyramid(graph, network, "image", condition, told("strength"))
-        outputs = {"restored": restored, **_add_seen(graph, seen)}
+        outputs = {"restored": restored, **(_add_seen(graph, seen) if levels is None else {})}
     else:
         ((name, condition),) = conditions.items()
         outputs = {"restored": _add_faded(graph, network, name, condition, header)}
