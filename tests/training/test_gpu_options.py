@@ -16,7 +16,13 @@ FILES = sorted((Path(__file__).parents[2] / "options" / "train").glob("gpu_*.yml
 NETWORK = ["network_g:embed_dim=32", "network_g:depths=[1]"]
 PYRAMID = ["network_g:widths=[32, 32, 32]", "network_g:depths=[1, 1, 1, 1, 1]", "path:pretrain_network_g=None"]
 TINY = ["datasets:train:gt_size=24", "datasets:train:num_worker_per_gpu=0", "datasets:train:persistent_workers=false"]
-FEW = ["num_gpu=0", "train:compile=false", "datasets:train:batch_size_per_gpu=4", "logger:print_freq=1", "logger:save_checkpoint_minutes=0"]
+FEW = [
+    "num_gpu=0",
+    "train:compile=false",
+    "datasets:train:batch_size_per_gpu=4",
+    "logger:print_freq=1",
+    "logger:save_checkpoint_minutes=0",
+]
 
 
 @pytest.fixture
