@@ -161,7 +161,9 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         default="here",
         help="ray: restore in many processes, on this machine or on the cluster of RAY_ADDRESS (default: here)",
     )
-    parser.add_argument("--workers", type=int, help="ray: processes (default: as many as there is room for)")
+    parser.add_argument(
+        "--workers", type=int, help="ray: processes (default: as many as there is room for beside the listing)"
+    )
     parser.add_argument("--worker-cpus", type=int, default=1, help="ray: processors and threads of each (default: 1)")
     parser.add_argument("--worker-gpus", type=float, default=0, help="ray: GPUs of each, 0.5 for a half (default: 0)")
 
