@@ -139,6 +139,14 @@ def test_the_command_restores_places_of_pyarrow_and_goes_on(
     assert read_image(output / "00.png").pixels.shape == (12, 12)
 
 
+def test_names_that_are_no_utf8_travel() -> None:
+    from vheatir.inference import ray_engine
+
+    job = Job(Path("in/\udcff é.png"), Path("out/\udcff é.png"), Path("\udcff é.png"), "a problem")
+    assert ray_engine._encoded(job).isascii()  # Arrow holds it
+    assert ray_engine._decoded(ray_engine._encoded(job)) == job
+
+
 def test_what_no_process_could_do_is_said_at_once(source: Path, output: Path, model: Path, capsys: Any) -> None:
     assert cv2.imwrite(str(source / "a.png"), np.zeros((8, 8), np.uint8))
     fixed = ("restore", "--engine", "ray", "--workers", "1", "--task", "denoise", "--device", "cpu")

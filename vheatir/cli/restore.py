@@ -167,7 +167,9 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
         default="here",
         help="ray: restore in many processes, on this machine or on the cluster of RAY_ADDRESS (default: here)",
     )
-    parser.add_argument("--workers", type=int, help="ray: processes (default: as many as there is room for)")
+    parser.add_argument(
+        "--workers", type=int, help="ray: processes (default: as many as there is room for beside the listing)"
+    )
     parser.add_argument("--worker-cpus", type=int, default=1, help="ray: processors and threads of each (default: 1)")
     parser.add_argument("--worker-gpus", type=float, default=0, help="ray: GPUs of each, 0.5 for a half (default: 0)")
 
@@ -228,6 +230,8 @@ def _run_by_ray(arguments: argparse.Namespace, selection: Selection) -> int:
         listings[0]()  # refuses what cannot be done
     if arguments.model is not None and Path(arguments.model).exists():
         arguments.model = os.path.abspath(arguments.model)
+    if arguments.compare is not None:
+        arguments.compare = arguments.compare.absolute()
     if arguments.dry_run:
         jobs = itertools.chain.from_iterable(listing() for listing in listings)
         return _print_plan(jobs, skip_existing=arguments.skip_existing)
@@ -354,20 +358,22 @@ def _follow(reports: Iterable[FileReport], arguments: argparse.Namespace, *, tot
 
     # a bar of which nobody sees lines above it would be drawn for each of them
     say = tqdm.write if sys.stdout.isatty() and sys.stderr.isatty() else print
-    tally = _Tally()
-    try:
-        with _report(arguments) as append, progress(total, quiet=arguments.quiet) as advance:
-            for report in reports:
-                append(report)
-                tally.add(report)
-                if report.reason is not None:
-                    tqdm.write(f"failed: {report.reason}", file=sys.stderr)
-                elif report.status == "restored" and not arguments.quiet:
-                    say(_line(report), file=sys.stdout)
-                advance(f"{tally.megapixels / tally.seconds:.3g} megapixels/s" if tally.megapixels else "")
-    finally:
-        if not arguments.quiet:
-            print(tally.sentence(arguments.output))
+    tally, is_done = _Tally(), False
+    with _report(arguments) as append:
+        try:
+            with progress(total, quiet=arguments.quiet) as advance:
+                for report in reports:
+                    append(report)
+                    tally.add(report)
+                    if report.reason is not None:
+                        tqdm.write(f"failed: {report.reason}", file=sys.stderr)
+                    elif report.status == "restored" and not arguments.quiet:
+                        say(_line(report), file=sys.stdout)
+                    advance(f"{tally.megapixels / tally.seconds:.3g} megapixels/s" if tally.megapixels else "")
+            is_done = True
+        finally:
+            if not arguments.quiet and (is_done or tally.counts):
+                print(tally.sentence(arguments.output))
     if not tally.counts["failed"]:
         return DONE
     return BAD_USAGE if tally.is_bad_input and Path(arguments.input).is_file() else FAILED
