@@ -70,6 +70,25 @@ def test_bytes_that_are_overwritten_or_lost_or_put_between_are_found(tmp_path: P
             read(tmp_path, data)
 
 
+@pytest.mark.parametrize("how", [how for how in KINDS if "progressive" not in how])
+def test_zeros_are_found_even_where_what_follows_fits_again(tmp_path: Path, how: dict[str, Any]) -> None:
+    """As many blocks of zeros as there were of the picture: nothing is missing, and nothing is left over."""
+    whole = encoded(picture(), **how)
+    for start in range(1200, len(whole) - 400, 97):
+        for length in (64, 300):
+            with pytest.raises(ImageError, match=r"a\.jpg is (cut short or )?damaged: .* copy it again"):
+                read(tmp_path, whole[:start] + bytes(length) + whole[start + length :])
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_zeros_that_are_the_codes_of_an_empty_picture_are_none(mode: str) -> None:
+    gradient = np.broadcast_to(np.arange(400, dtype=np.uint8)[:, None], (400, 400))
+    for pixels in (np.full((400, 400), 255, np.uint8), np.ascontiguousarray(gradient.T), gradient // 64 * 64):
+        data = encoded(pixels, mode, optimize=True)
+        assert jpeg_damage(data) is None
+    assert bytes(100) in encoded(np.full((400, 400), 255, np.uint8), mode, optimize=True)
+
+
 @pytest.mark.parametrize("how", KINDS)
 @pytest.mark.parametrize("quality", [5, 75, 100])
 def test_whole_files_are_not_called_damaged(how: dict[str, Any], quality: int) -> None:

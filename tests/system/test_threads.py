@@ -28,6 +28,7 @@ def grant(root: Path, groups: str, files: dict[str, str]) -> Path:
 def eight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight processors, nothing set, torch not imported, nobody else at work."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(threads, "_busy_processors", lambda: 0)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     for variable in VARIABLES:
@@ -72,6 +73,18 @@ def test_busy_processors_are_left_to_others(monkeypatch: pytest.MonkeyPatch, bus
     monkeypatch.setattr(threads, "_quota", lambda _: float("inf"))
     assert choose_threads() == expected
     assert os.environ["OMP_NUM_THREADS"] == str(expected)
+
+
+@pytest.mark.usefixtures("eight")
+@pytest.mark.parametrize(("busy", "expected"), [(32, 8), (60, 4), (90, 1)])
+def test_a_share_of_a_large_machine_is_used_where_others_leave_it(
+    monkeypatch: pytest.MonkeyPatch, busy: int, expected: int
+) -> None:
+    """The load is that of all 64 processors, and says nothing of the eight while as many are free."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(threads, "_busy_processors", lambda: busy)
+    monkeypatch.setattr(threads, "_quota", lambda _: float("inf"))
+    assert choose_threads() == expected
 
 
 @pytest.mark.usefixtures("eight")

@@ -15,7 +15,7 @@ from training_options import TINY_NETWORK, model_options, training_options, writ
 
 from vheatir.data.dataset import TRAINING_DEGRADATIONS, DegradedImageDataset
 from vheatir.nn import VHeatIR, VHeatIRConfig, network_arguments
-from vheatir.training.export import export
+from vheatir.training.export import export, trained_model
 from vheatir.training.options import OptionError, check_options
 from vheatir.training.restoration_model import RestorationModel
 from vheatir.weights.file import WeightsHeader, load_weights
@@ -158,6 +158,11 @@ def test_every_key_of_a_degradation(tmp_path: Path, key: str, channels: int) -> 
     task = "denoise" if degradation["type"] == "noise" else "jpeg"
     assert header.name == f"{task}-{'gray' if channels == 1 else 'color'}"
     assert header.level_range == levels
+
+
+def test_what_no_task_removes_is_not_exported_as_another() -> None:
+    with pytest.raises(OptionError, match="No task of vheatir restore removes rain"):
+        trained_model({"in_chans": 1, "degradation": {"type": "rain"}})
 
 
 @pytest.mark.parametrize("key", NETWORKS)

@@ -122,10 +122,9 @@ def profile_colors(icc: bytes) -> str | None:
     if len(icc) < 132 or icc[36:40] != b"acsp" or int.from_bytes(icc[:4], "big") != len(icc):
         return None
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile
-    except (OSError, ImageCms.PyCMSError):
+        return ImageCms.ImageCmsProfile(io.BytesIO(icc)).profile.xcolor_space.strip()
+    except (OSError, ImageCms.PyCMSError, UnicodeDecodeError):  # the last for colours whose name is none
         return None
-    return profile.xcolor_space.strip()
 
 
 def fitted(metadata: Metadata, suffix: str, *, is_gray: bool) -> Metadata:

@@ -4,7 +4,8 @@ libjpeg fills up what is missing with gray and shifts what follows a gap, and sa
 nor OpenCV hand on. Two changes of the file tell the same. Junk behind the last bits of every piece of entropy-coded
 data must change no pixel: it does where the decoder was still waiting for bits. Other bits at the end of a piece must
 change pixels: they do not where the decoder had had enough before. Counts of restart markers and the bands of
-coefficients that the scans of a progressive file bring are compared with the frame's own.
+coefficients that the scans of a progressive file bring are compared with the frame's own. Zeros that lie in the place
+of lost sectors are known by what they would mean. Other damage after which the data happen to fit again is not found.
 
 Source: ITU-T T.81, B.1 and B.2 (markers, segments), F.1 and G.1 (scans).
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,22 +28,27 @@ __all__ = ["jpeg_damage"]
 
 Array = npt.NDArray[Any]
 
-_SOS, _DRI = 0xDA, 0xDD
+_DHT, _SOS, _DRI = 0xC4, 0xDA, 0xDD
 _RESTARTS: Final = range(0xD0, 0xD8)
 _HUFFMAN_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
+_SEQUENTIAL_FRAMES: Final = frozenset({0xC0, 0xC1})
 _PROGRESSIVE_FRAMES: Final = frozenset({0xC2, 0xCA})
 #: no byte of it is 255, which would start a marker
 _JUNK: Final = bytes((37 * i + 11) % 251 for i in range(64))
+_END_OF_BLOCK: Final = 0
 #: bytes at the end of a piece that are changed; as many less one may be left over without harm
 _TAIL: Final = 8
 #: a piece is examined where as many bytes before its end take so many values: where a picture shows nothing, the codes
 #: of nothing follow each other, and other bits may mean nothing too
 _EXAMINED: Final = 4 * _TAIL
 _FEWEST_VALUES: Final = 8
+#: more zeros than a block has that is full of the one coefficient whose code begins with them
+_GAP: Final = bytes(24)
 #: one of these changes shows in the pixels, if anything does
 _CHANGES: Final = (0x55, 0x2A, 0x66)
 
 _CUT: Final = "is cut short or damaged: its JPEG data do not reach their end"
+_GAPPED: Final = "is damaged: zeros lie in the place of a part of its JPEG data"
 _SHIFTED: Final = "is damaged: a part of its JPEG data fits nowhere, so what follows the damage is out of place"
 
 
@@ -56,6 +63,7 @@ class _Scan:
         interval: MCUs between restart markers, 0 for none.
         pieces: (start, end) of the coded data between markers, fill bytes left out.
         restarts: the numbers of the restart markers.
+        zeros_are_codes: nothing but zeros may follow each other in the coded data, the codes of empty blocks.
     """
 
     components: tuple[int, ...]
@@ -64,6 +72,7 @@ class _Scan:
     interval: int
     pieces: list[tuple[int, int]]
     restarts: list[int]
+    zeros_are_codes: bool
 
 
 def jpeg_damage(data: bytes) -> str | None:
@@ -83,6 +92,8 @@ def jpeg_damage(data: bytes) -> str | None:
         return _CUT
     if not _is_covered(frame, scans) or not all(_has_its_pieces(frame, scan) for scan in scans):
         return _CUT
+    if frame.marker in _SEQUENTIAL_FRAMES and any(_has_gap(data, scan) for scan in scans):
+        return _GAPPED
     if frame.marker not in _HUFFMAN_FRAMES or frame.precision != 8:
         return None
     shown = _decoded(data)
@@ -99,11 +110,14 @@ def _scans(data: bytes) -> tuple[Frame | None, list[_Scan]]:
     follows = array[1:]
     markers = np.flatnonzero((array[:-1] == 0xFF) & (follows != 0) & (follows != 0xFF))
     frame, interval, scans = None, 0, []
+    first_codes: dict[int, int] = {}
     for marker, end, payload in all_segments(data, markers):
         if marker == _DRI and len(payload) >= 2:
             interval = int.from_bytes(payload[:2], "big")
+        elif marker == _DHT:
+            first_codes |= _first_codes(payload)
         elif marker == _SOS and frame is not None:
-            scan = _scan(data, markers, end, payload, frame, interval)
+            scan = _scan(data, markers, end, payload, frame, interval, first_codes)
             if scan is not None:
                 scans.append(scan)
         elif frame is None:
@@ -111,7 +125,24 @@ def _scans(data: bytes) -> tuple[Frame | None, list[_Scan]]:
     return frame, scans
 
 
-def _scan(data: bytes, markers: Array, start: int, payload: bytes, frame: Frame, interval: int) -> _Scan | None:
+def _first_codes(payload: bytes) -> dict[int, int]:
+    """Of each Huffman table of a segment, by its class and number: the symbol whose code is zeros."""
+    found = {}
+    while len(payload) > 17:
+        found[payload[0]] = payload[17]
+        payload = payload[17 + sum(payload[1:17]) :]
+    return found
+
+
+def _scan(
+    data: bytes,
+    markers: Array,
+    start: int,
+    payload: bytes,
+    frame: Frame,
+    interval: int,
+    first_codes: Mapping[int, int],
+) -> _Scan | None:
     count = payload[0] if payload else 0
     if len(payload) < 4 + 2 * count:
         return None
@@ -131,7 +162,14 @@ def _scan(data: bytes, markers: Array, start: int, payload: bytes, frame: Frame,
         restarts.append(data[at + 1] - _RESTARTS.start)
         start = at + 2
     components = tuple(names.index(name) for name in wanted)
-    return _Scan(components, (first, last), approximation & 0x0F, interval, pieces, restarts)
+    tables = [0x10 | payload[2 + 2 * index] & 0x0F for index in range(count)]
+    zeros_are_codes = all(first_codes.get(table) == _END_OF_BLOCK for table in tables)
+    return _Scan(components, (first, last), approximation & 0x0F, interval, pieces, restarts, zeros_are_codes)
+
+
+def _has_gap(data: bytes, scan: _Scan) -> bool:
+    """Tell whether zeros stand where no coefficients have such codes; at the end some cameras fill up with them."""
+    return not scan.zeros_are_codes and any(_GAP in data[start:end].rstrip(b"\0") for start, end in scan.pieces)
 
 
 def _is_covered(frame: Frame, scans: list[_Scan]) -> bool:

@@ -30,7 +30,8 @@ def choose_threads() -> int | None:
     """
     if "torch" in sys.modules or any(variable in os.environ for variable in _SET_BY_USER):
         return None
-    threads = max(1, usable_processors() - _busy_processors())
+    free = (os.cpu_count() or 1) - _busy_processors()  # of the whole machine, of which this process may use a part
+    threads = max(1, min(usable_processors(), free))
     os.environ["OMP_NUM_THREADS"] = str(threads)
     logger.debug("%d threads", threads)
     return threads
