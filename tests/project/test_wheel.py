@@ -99,6 +99,8 @@ def test_the_wheel_holds_the_weights_and_nothing_foreign(wheel: Path) -> None:
     expected = {f"vheatir/weights/{name}.{suffix}" for name in WEIGHTS for suffix in ("safetensors", "onnx", "md")}
     assert expected <= names
     assert "vheatir/py.typed" in names
+    page = Path(vheatir.__file__).parent / "page"  # as far as it is built
+    assert {f"vheatir/{path.relative_to(page.parent)}" for path in page.rglob("*") if path.is_file()} <= names
     assert {"vheatir/evaluation/data/published.json", "vheatir/evaluation/data/sets/Set12.json"} <= names
     assert {name.partition("/")[0] for name in names} == {
         "vheatir",

@@ -36,6 +36,7 @@ PATIENCE: Final = 120_000
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
     pytest.mark.skipif(not (web.PAGE / "index.html").is_file(), reason="the page is not built: make web"),
+    pytest.mark.skipif(not (web.WEIGHTS / "photo.onnx").is_file(), reason="no ONNX graphs beside the weights"),
 ]
 
 
@@ -68,15 +69,31 @@ def address() -> Iterator[str]:
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
-    """The page without its service worker, as a first visitor sees it; errors in its programs fail the test."""
+    """The page without its service worker, as a first visitor sees it, and with one thread, since tests share cores.
+
+    Errors in its programs fail the test.
+    """
     context = browser.new_context(service_workers="block")
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    replace(page, "network.js", "MOST_THREADS = 8", "MOST_THREADS = 1")
     page.goto(address)
     yield page
     context.close()
     assert errors == []
+
+
+def replace(page: Page, script: str, old: str, new: str) -> None:
+    """Let the page load one of its programs with a part of it replaced."""
+
+    def answer(route: Route) -> None:
+        response = route.fetch()
+        text = response.text()
+        assert old in text
+        route.fulfill(response=response, body=text.replace(old, new))
+
+    page.route(f"**/{script}", answer)
 
 
 def noisy_photo(height: int, width: int, sigma: float = 25) -> Pixels:
@@ -125,22 +142,11 @@ def download(page: Page, button: str, folder: Path) -> Path:
     return path
 
 
-def changed(page: Page, script: str, old: str, new: str) -> None:
-    """Load the page with a part of one of its programs replaced."""
-
-    def answer(route: Route) -> None:
-        response = route.fetch()
-        text = response.text()
-        assert old in text
-        route.fulfill(response=response, body=text.replace(old, new))
-
-    page.route(f"**/{script}", answer)
-    page.reload()
-
-
 def test_a_noisy_photo_in_tiles_becomes_what_python_makes_of_it(page: Page, tmp_path: Path) -> None:
     noisy = noisy_photo(120, 160)
-    changed(page, "engine.js", "const TILE = 512", "const TILE = 128")
+    page.unroute("**/network.js")  # with all threads
+    replace(page, "engine.js", "const TILE = 512", "const TILE = 128")
+    page.reload()
     choose(page, "denoise", 25)
     page.set_input_files("#files", saved(noisy, tmp_path / "noisy.png"))
     restored(page)
@@ -270,9 +276,21 @@ def test_photos_are_dropped_and_pasted(page: Page) -> None:
     expect(photos.nth(1)).to_contain_text("Done", timeout=PATIENCE)
 
 
+def test_a_graphics_card_that_fails_leaves_the_work_to_webassembly(page: Page, tmp_path: Path) -> None:
+    """There is none here, and the page is made to believe that there is."""
+    replace(page, "network.js", "/** @type {any} */ (navigator).gpu?.requestAdapter()", "true")
+    page.reload()
+    choose(page, "denoise", 25)
+    with page.expect_console_message(lambda message: "WebGPU is not used" in message.text, timeout=PATIENCE):
+        page.set_input_files("#files", saved(noisy_photo(32, 32), tmp_path / "noisy.png"))
+    restored(page)
+    expect(page.locator("#by")).to_contain_text("WebAssembly")
+
+
 def test_memory_that_runs_out_halves_the_tiles(page: Page, tmp_path: Path) -> None:
     start = "{ channels, width, height }, levels) => {"
-    changed(page, "network.js", start, f'{start} if (width > 130) throw new Error("out of memory");')
+    replace(page, "network.js", start, f'{start} if (width > 130) throw new Error("out of memory");')
+    page.reload()
     choose(page, "denoise", 25)
     page.set_input_files("#files", saved(noisy_photo(32, 200), tmp_path / "noisy.png"))
     restored(page)
@@ -289,7 +307,8 @@ def test_memory_that_runs_out_halves_the_tiles(page: Page, tmp_path: Path) -> No
 def test_what_cannot_be_restored_is_told_in_words(
     page: Page, tmp_path: Path, script: str, old: str, new: str, sentence: str
 ) -> None:
-    changed(page, script, old, new)
+    replace(page, script, old, new)
+    page.reload()
     page.set_input_files("#files", saved(noisy_photo(32, 200), tmp_path / "noisy.png"))
     expect(words(page)).to_contain_text(sentence, timeout=PATIENCE)
 

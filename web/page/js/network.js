@@ -65,7 +65,7 @@ async function byWebGpu(model, files, wasm) {
     const gpu = { by: "WebGPU", run: runner(runtime, made) };
     const size = { channels: model.endsWith("gray") ? 1 : 3, width: 64, height: 64 };
     const sample = Float32Array.from({ length: size.channels * 64 * 64 }, (_, i) => ((i * 7919) % 256) / 255);
-    const levels = Object.fromEntries(made.inputNames.filter((name) => name !== "image").map((name) => [name, 20]));
+    const { image, ...levels } = Object.fromEntries(made.inputNames.map((/** @type {string} */ name) => [name, 20]));
     if ("strength" in levels) levels.strength = 1;
     const [expected, result] = [await wasm.run(sample, size, levels), await gpu.run(sample, size, levels)];
     return expected.restored.every((value, i) => Math.abs(value - result.restored[i]) < TOLERANCE) ? gpu : undefined;
@@ -99,6 +99,7 @@ function session(runtime, model, [graph, weights], provider) {
  */
 function runner(runtime, made) {
   return async (planes, { channels, width, height }, levels) => {
+    /** @type {Record<string, any>} */
     const inputs = { image: new runtime.Tensor("float32", planes, [1, channels, height, width]) };
     for (const [name, value] of Object.entries(levels)) {
       inputs[name] = new runtime.Tensor("float32", Float32Array.of(value), [1]);
