@@ -76,7 +76,8 @@ def plain_array(image: object) -> Array:
         ValueError: if it is of another shape, or empty.
     """
     if not isinstance(image, np.ndarray):
-        raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}.")
+        remedy = "; give numpy.asarray(image)" if hasattr(image, "__array_interface__") else ""  # as Pillow's have
+        raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}{remedy}.")
     if isinstance(image, np.matrix | np.ma.MaskedArray):  # which index and compare in ways of their own
         raise TypeError(
             f"The image must be a plain NumPy array, not {type(image).__name__}; give numpy.asarray(image)."
@@ -94,6 +95,8 @@ class TensorCanvas(Canvas):
     """The canvas of a tensor."""
 
     def __init__(self, image: Tensor) -> None:
+        if image.layout != torch.strided or image.is_meta:
+            raise TypeError("Tensors must hold all their values: this one is sparse, or on the device meta.")
         if not image.is_floating_point():
             raise TypeError(f"Tensors must be of a floating-point type, in [0, 1], not {image.dtype}.")
         if image.ndim not in (3, 4) or image.shape[-3] not in (1, 3):
