@@ -226,14 +226,14 @@ def test_a_failing_write_leaves_no_file(
 
     def full_disk(path: Path, data: bytes) -> int:
         write_bytes(path, data[:20])
-        raise OSError(28, "No space left on device", str(path))
+        raise OSError(28, "No space left on device")  # which names no file, as those of write(2)
 
     monkeypatch.setattr(Path, "write_bytes", full_disk)
     assert run(source / "a.png", output, *DENOISE) == 1
     assert run(source, output, *DENOISE) == 1
     assert files_below(output) == ["a.png"]
     assert read_image(output / "a.png").pixels.shape == (4, 4)
-    assert "No space left on device" in capsys.readouterr().err
+    assert f"failed: {output / 'a.png'}: No space left on device." in capsys.readouterr().err
 
 
 def test_an_unexpected_error_stops_one_file_only(

@@ -4,7 +4,13 @@
     tar xzf pillow-*.tar.gz
     PYTHONPATH=. python tests/imageio/pillow_corpus.py pillow-*/Tests/images
 
-Prints every file that the two do not agree on, and how many they do agree on.
+Prints every file that the two do not agree on, and how many they do agree on. Of the images of Pillow 13.0.0 seven
+have other pixels:
+
+* xmp_tags_orientation.png and .avif, xmp_tags_orientation_exiftool.png: Pillow also turns by the orientation that XMP
+  tells, which a picture's own format knows nothing of;
+* i_trns.png: of 16-bit gray this script takes Pillow's shades, without the one that a tRNS chunk makes transparent;
+* three *_16bit_RGBa.tiff: Pillow divides the colours by their alpha in 8 bits, and this package in 16.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ def test_a_profile_is_put_together_by_its_numbers(tmp_path: Path) -> None:
         [profile_part(0, 1, SRGB)],
         [profile_part(1, 1, b"nothing of a profile" * 20)],
         [profile_part(1, 1, SRGB[:-9])],
+        [profile_part(1, 1, SRGB[:16] + b"RG\xff " + SRGB[20:])],
         [segment(0xE2, b"ICC_PROFILE\0")],
     ],
 )

@@ -15,7 +15,7 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
-from PIL import ImageCms
+from PIL import ImageCms, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from vheatir.imageio.containers import read_metadata
@@ -121,6 +121,17 @@ def test_offsets_beyond_what_a_machine_counts_to(tmp_path: Path) -> None:
         path.write_bytes(b"II+\0\x08\0\0\0" + struct.pack("<Q", offset) + bytes(100))
         with pytest.raises(ImageError, match=r"a\.tif cannot be read as a TIFF: its directory is damaged"):
             read_image(path)
+
+
+@pytest.mark.parametrize("kind", SEEDS)
+def test_files_that_are_cut_are_refused_whatever_pillow_was_told(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training programs often tell it to fill up with gray."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
+    (tmp_path / "a.png").write_bytes(SEEDS[kind][: len(SEEDS[kind]) * 3 // 5])
+    with pytest.raises(ImageError):
+        read_image(tmp_path / "a.png")
 
 
 def test_chunks_that_claim_more_than_the_file_are_not_made_room_for(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 import torch
+from PIL import Image as PillowImage
 from tiny_weights import save_tiny_weights, tiny_network
 from torch import Tensor, nn
 
@@ -331,7 +332,10 @@ def test_a_loaded_model_keeps_its_device() -> None:
         (np.zeros((4, 4), dtype=bool), "uint8, uint16, or float in .* not bool"),
         (np.zeros((4, 4), dtype=np.int32), "not int32"),
         (torch.zeros(1, 4, 4, dtype=torch.uint8), "floating-point type"),
-        ([[0.5]], "NumPy array or a torch tensor, not list"),
+        (torch.zeros(1, 4, 4).to_sparse(), "sparse, or on the device meta"),
+        (torch.zeros(1, 4, 4, device="meta"), "sparse, or on the device meta"),
+        ([[0.5]], r"NumPy array or a torch tensor, not list\.$"),
+        (PillowImage.new("RGB", (4, 4)), r"torch tensor, not Image; give numpy\.asarray\(image\)"),
     ],
 )
 def test_other_types_are_refused(image: Any, message: str) -> None:

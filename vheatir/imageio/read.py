@@ -213,6 +213,9 @@ def _bmp(path: Path, data: bytes) -> Image:
         picture = BmpImageFile(io.BytesIO(data))
         if picture.size != stored_size(data):  # which has been found small enough
             raise ValueError("its header tells two sizes")
+        codec, _, offset, layout = picture.tile[0]
+        if codec == "raw" and offset + int(layout[1]) * picture.height > len(data):  # LOAD_TRUNCATED_IMAGES or not
+            raise ValueError("it is cut short")
         picture.load()
         pixels = np.asarray(picture.convert({"1": "L", "P": "RGB"}.get(picture.mode, picture.mode)))
     except Exception as error:  # whatever Pillow raises on damaged data, and on what it does not know

@@ -89,7 +89,8 @@ def plain_array(image: object) -> Array:
         ValueError: if it is of another shape, or empty.
     """
     if not isinstance(image, np.ndarray):
-        raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}.")
+        remedy = "; give numpy.asarray(image)" if hasattr(image, "__array_interface__") else ""  # as Pillow's have
+        raise TypeError(f"The image must be a NumPy array or a torch tensor, not {type(image).__name__}{remedy}.")
     if isinstance(image, np.matrix | np.ma.MaskedArray):  # which index and compare in ways of their own
         raise TypeError(
             f"The image must be a plain NumPy array, not {type(image).__name__}; give numpy.asarray(image)."

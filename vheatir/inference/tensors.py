@@ -16,6 +16,8 @@ class TensorCanvas(Canvas):
     """The canvas of a tensor."""
 
     def __init__(self, image: Tensor) -> None:
+        if image.layout != torch.strided or image.is_meta:
+            raise TypeError("Tensors must hold all their values: this one is sparse, or on the device meta.")
         if not image.is_floating_point():
             raise TypeError(f"Tensors must be of a floating-point type, in [0, 1], not {image.dtype}.")
         if image.ndim not in (3, 4) or image.shape[-3] not in (1, 3):

@@ -22,14 +22,14 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary name in the folder of ``path``; rename it to ``path`` if the block succeeds.
 
     Whatever ends the block early, Ctrl-C included, removes the temporary file and leaves ``path`` as it was. An OSError
-    about the temporary file names ``path``.
+    about the temporary file, or, as a full disk's, about no file, names ``path``.
     """
     temporary = path.with_name(f".vheatir-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (temporary, str(temporary)):  # nobody knows that name
+        if error.filename in (None, temporary, str(temporary)):  # nobody knows that name
             error.filename, error.filename2 = str(path), None
         raise
     finally:
