@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 import torch
+from report_lines import read_report
 from tiny_weights import save_tiny_weights
 
 import vheatir
@@ -53,7 +53,7 @@ def restored(folder: Path) -> dict[str, Array]:
 
 def report(path: Path) -> list[dict[str, Any]]:
     """What became of each file, but for the seconds and the folder."""
-    records: list[dict[str, Any]] = json.loads(path.read_text())
+    records = read_report(path)
     return [{key: value for key, value in record.items() if key not in ("seconds", "result")} for record in records]
 
 
@@ -84,7 +84,7 @@ def test_the_command_needs_no_torch(task: Task, words: Sequence[str], source: Pa
         (source / "broken.png").write_bytes(b"no picture")
     options = ["--task", task, *words]
     outputs = [tmp_path / name for name in ("torch", "onnx")]
-    reports = [output.with_suffix(".json") for output in outputs]
+    reports = [output.with_suffix(".jsonl") for output in outputs]
     expected = main(["restore", *options, "--report", str(reports[0]), str(source), str(outputs[0])])
     done = restore_without_torch(*options, "--report", reports[1], source, outputs[1])
     assert done.returncode == expected == (0 if task == "jpeg" else 1), done.stderr
