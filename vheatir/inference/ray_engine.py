@@ -18,6 +18,7 @@ from typing import Any, Final
 import ray
 import ray.data
 
+from vheatir.errors import UsageError
 from vheatir.inference.paths import Job
 from vheatir.inference.report import FileReport, json_line
 from vheatir.system.threads import usable_processors
@@ -129,13 +130,15 @@ def _join(pool: Pool) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
-    if "RAY_ADDRESS" in os.environ:
-        ray.init(**quiet)
-        return
-    # one more than there are, for the tasks that list: else the pool may take all, and wait for files for ever
-    cpus = max(usable_processors(), (pool.workers or 1) * pool.cpus) + 1
-    ray.init(num_cpus=cpus, include_dashboard=False, **quiet)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    if "RAY_ADDRESS" not in os.environ:
+        # one more than there are, for the tasks that list: else the pool may take all, and wait for files for ever
+        cpus = max(usable_processors(), (pool.workers or 1) * pool.cpus) + 1
+        options |= {"num_cpus": cpus, "include_dashboard": False}
+    try:
+        ray.init(**options)
+    except Exception as error:  # Ray raises no kind of its own
+        raise UsageError(f"Ray cannot be started or joined: {error}") from error
 
 
 def _room(pool: Pool) -> int:

@@ -67,7 +67,7 @@ def json_line(report: FileReport) -> str:
 
 @contextmanager
 def json_lines(place: str, *, go_on: bool) -> Iterator[Callable[[FileReport], None]]:
-    """Open a report; yield what appends a file's line to it, on the disk when it returns.
+    """Open a report; yield what appends the line of a file, to be read as soon as it returns.
 
     Args:
         place: the report's path.
