@@ -71,6 +71,8 @@ def test_it_is_saved_with_its_models(tmp_path: Path, capsys: pytest.CaptureFixtu
     names = {str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()}
     assert names == {"index.html", "js/app.mjs", "models/photo.onnx", "models/photo.safetensors"}
     assert f"Wrote the page to {site}." in capsys.readouterr().out
+    assert main(["web", "--save", str(site / "index.html" / "below")]) == 2
+    assert "index.html/below cannot be made" in capsys.readouterr().err
 
 
 def test_a_page_that_is_not_built_and_a_port_in_use_are_told_in_one_sentence(

@@ -32,7 +32,7 @@ FLAGS: Final = (
     "--disable-component-update --disable-sync"
 )
 #: a slow machine with other work to do
-PATIENCE: Final = 120_000
+PATIENCE: Final = 240_000
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
     pytest.mark.skipif(not (web.PAGE / "index.html").is_file(), reason="the page is not built: make web"),
@@ -289,11 +289,12 @@ def test_a_graphics_card_that_fails_leaves_the_work_to_webassembly(page: Page, t
 
 def test_memory_that_runs_out_halves_the_tiles(page: Page, tmp_path: Path) -> None:
     start = "{ channels, width, height }, levels) => {"
-    replace(page, "network.js", start, f'{start} if (width > 130) throw new Error("out of memory");')
+    replace(page, "network.js", start, f'{start} if (width > 256) throw new Error("out of memory");')
     page.reload()
     choose(page, "denoise", 25)
-    page.set_input_files("#files", saved(noisy_photo(32, 200), tmp_path / "noisy.png"))
+    page.set_input_files("#files", saved(noisy_photo(32, 320), tmp_path / "noisy.png"))
     restored(page)
+    expect(words(page)).to_contain_text("320 × 32")
 
 
 @pytest.mark.parametrize(
