@@ -74,8 +74,9 @@ def write_graphs(weights: str | Path) -> list[Path]:
 def onnx_model(weights: Path, *, levels: Levels | None = None, beside: bool = False) -> ModelProto:
     """Return weights as ONNX: image and levels in; the restored image, and for "photo" the levels seen in it, out.
 
-    With levels built in, the image alone goes in, and comes out. The batch, height and width are open. Weights keep the type of their file, and are cast to float32 in the graph.
-    Metadata tell the task, the levels, the licence and the version.
+    With levels built in, the image alone goes in, and comes out. The batch, height and width are open. Weights keep the
+    type of their file, and are cast to float32 in the graph. Metadata tell the task, the levels, the licence and the
+    version.
 
     Args:
         weights: a weights file.
