@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import runpy
 import shutil
@@ -21,7 +22,7 @@ import vheatir
 from vheatir.cli.main import main
 from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.levels import Levels
-from vheatir.weights.file import BUNDLED_WEIGHTS, MODELS, ModelName, graph_path, save_weights
+from vheatir.weights.file import BUNDLED_WEIGHTS, MODELS, ModelName, graph_path, header_bytes, save_weights
 
 NEEDED = "ONNX needs pip install 'vheatir[onnx]'"
 onnx = pytest.importorskip("onnx", reason=NEEDED)
@@ -174,7 +175,9 @@ def test_levels_are_built_in(name: str, levels: Levels, told: str, folder: Path)
 
 def test_the_file_describes_itself(folder: Path) -> None:
     file = exported(tiny(folder, "hcnet"))
+    weights = hashlib.sha256(header_bytes(tiny(folder, "hcnet"))).hexdigest()
     assert metadata(file) == {
+        "weights": weights,
         "model": "jpeg-color",
         "task": "jpeg",
         "levels": "inputs",
