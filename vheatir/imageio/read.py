@@ -214,6 +214,7 @@ def _bmp(path: Path, data: bytes) -> Image:
         if picture.size != stored_size(data):  # which has been found small enough
             raise ValueError("its header tells two sizes")
         codec, _, offset, layout = picture.tile[0]
+        assert isinstance(layout, tuple)  # its mode, the bytes of a row, the order of the rows
         if codec == "raw" and offset + int(layout[1]) * picture.height > len(data):  # LOAD_TRUNCATED_IMAGES or not
             raise ValueError("it is cut short")
         picture.load()
