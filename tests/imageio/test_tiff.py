@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, ImageCms
 from PIL import Image as PillowImage
@@ -118,6 +118,7 @@ def test_only_little_endian_files_take_metadata() -> None:
         with_metadata(b"MM\0*" + bytes(20), exif=exif(), icc=None)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=12))
 def test_damaged_directories_do_no_harm(at: int, noise: bytes) -> None:
     """Whatever lies in the EXIF data, the image is written, and read again as it was."""

@@ -302,7 +302,7 @@ def _plane(data: bytes, layout: TiffLayout, samples: int, index: int) -> Array:
 
 def _unpacked(data: bytes, layout: TiffLayout, grid: _Grid, row_bytes: int, plane: int) -> Array:
     """Bytes of the rows of a plane's strips or tiles: (H or more, pieces across, bytes of a piece's row)."""
-    offsets, counts = _places(layout, len(data), grid, plane)
+    offsets, counts = _places(layout, len(data), grid, row_bytes, plane)
     height = grid.down * grid.height if grid.is_tiled else layout.height
     fields: dict[int, tuple[int, ...]] = {
         _WIDTH: (grid.across * row_bytes,),
@@ -324,7 +324,9 @@ def _unpacked(data: bytes, layout: TiffLayout, grid: _Grid, row_bytes: int, plan
     return np.asarray(picture).reshape(height, grid.across, row_bytes)
 
 
-def _places(layout: TiffLayout, size: int, grid: _Grid, plane: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _places(
+    layout: TiffLayout, size: int, grid: _Grid, row_bytes: int, plane: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Offsets and sizes of the strips or tiles of one plane."""
     fields, pieces = layout.fields, grid.across * grid.down
     offsets = fields.get(_TILE_OFFSETS if grid.is_tiled else _OFFSETS, ())
@@ -335,9 +337,10 @@ def _places(layout: TiffLayout, size: int, grid: _Grid, plane: int) -> tuple[tup
     if min(len(offsets), len(counts)) < wanted.stop:
         raise TiffError("cannot be decoded, some of its strips or tiles are missing; copy it again.")
     offsets, counts = offsets[wanted], counts[wanted]
-    # what is not compressed may claim more than there is; whether it is all there, the decoder sees
-    claimed = counts if layout.compression != 1 else (1,) * pieces
-    if any(offset + count > size for offset, count in zip(offsets, claimed, strict=True)):
+    # what is not compressed may claim more than there is, and needs its rows, the last strip maybe fewer than others
+    rows = [grid.height] * (pieces - 1) + [grid.height if grid.is_tiled else layout.height - grid.height * (pieces - 1)]
+    needed = counts if layout.compression != 1 else [row_bytes * count for count in rows]
+    if any(offset + count > size for offset, count in zip(offsets, needed, strict=True)):
         raise TiffError("is cut short: its pixels do not reach their end; copy it again.")
     return offsets, counts
 
