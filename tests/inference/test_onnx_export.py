@@ -38,7 +38,7 @@ TOLD: Mapping[str, Mapping[str, list[float]]] = {
     "jpeg": {"quality": [30.0, 96.0, 100.0]},
     "photo": {"sigma": [-1.0, 20.0, -1.0], "quality": [40.0, -1.0, -1.0], "strength": [1.0, 0.5, 2.0]},
 }
-REFUSED = {"windows", "low spectrum", "attention", "attention, whole windows"}
+REFUSED = ("windows", "low spectrum", "attention", "attention, whole windows")
 #: every option that can be exported is on in one of these
 TINY: Mapping[str, tuple[ModelName, dict[str, Any]]] = {
     **{name: ("denoise-gray", options) for name, options in VARIANTS.items() if name not in REFUSED},
