@@ -114,22 +114,20 @@ class Grid:
         return self.graph.add("Div", place, size)
 
     def _basis(self, axis: int) -> Value:
-        """As in torch: whole numbers first, and cosines in float64, exact for long axes too."""
+        """As in torch, but in float32: the WebGPU of onnxruntime-web has no float64.
+
+        Whole numbers first, less than a turn of 4 N, which float32 holds exactly: angles of long axes stay exact too.
+        """
         graph, add = self.graph, self.graph.add
         i, size = self._positions(axis), self._size(axis)
         n = add("Reshape", i, graph.integers(-1, 1))
         odd = add("Add", add("Mul", i, graph.integers(2)), graph.integers(1))
         half_samples = add("Mod", add("Mul", n, odd), add("Mul", size, graph.integers(4)))
-        length = add("Cast", size, to=TensorProto.DOUBLE)
-        angle = add(
-            "Div",
-            add("Mul", add("Cast", half_samples, to=TensorProto.DOUBLE), graph.constant(np.array(math.pi / 2))),
-            length,
-        )
-        is_mean = add("Equal", n, graph.integers(0))
-        squared = add("Where", is_mean, graph.constant(np.array(1.0)), graph.constant(np.array(2.0)))
-        scale = add("Sqrt", add("Div", squared, length))
-        return add("Cast", add("Mul", add("Cos", angle), scale), to=TensorProto.FLOAT)
+        length = add("Cast", size, to=TensorProto.FLOAT)
+        share = add("Div", add("Cast", half_samples, to=TensorProto.FLOAT), length)
+        angle = add("Mul", share, graph.number(math.pi / 2))
+        squared = add("Where", add("Equal", n, graph.integers(0)), graph.number(1), graph.number(2))
+        return add("Mul", add("Cos", angle), add("Sqrt", add("Div", squared, length)))
 
 
 class _Embedding(NamedTuple):
