@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import runpy
 import shutil
@@ -22,7 +21,7 @@ import vheatir
 from vheatir.cli.main import main
 from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.levels import Levels
-from vheatir.weights.file import BUNDLED_WEIGHTS, MODELS, ModelName, graph_path, header_bytes, save_weights
+from vheatir.weights.file import BUNDLED_WEIGHTS, MODELS, ModelName, graph_path, layout_hash, save_weights
 
 NEEDED = "ONNX needs pip install 'vheatir[onnx]'"
 onnx = pytest.importorskip("onnx", reason=NEEDED)
@@ -175,7 +174,7 @@ def test_levels_are_built_in(name: str, levels: Levels, told: str, folder: Path)
 
 def test_the_file_describes_itself(folder: Path) -> None:
     file = exported(tiny(folder, "hcnet"))
-    weights = hashlib.sha256(header_bytes(tiny(folder, "hcnet"))).hexdigest()
+    weights = layout_hash(tiny(folder, "hcnet"))
     assert metadata(file) == {
         "weights": weights,
         "model": "jpeg-color",

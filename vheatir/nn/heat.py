@@ -11,9 +11,9 @@ A constant k blurs by a Gaussian of standard deviation ``sqrt(2 k)`` pixels. Map
 transform is then one wide product on contiguous memory.
 
 Source: vHeat, "Building Vision Models upon Heat Conduction", CVPR 2025, equations 4 to 8 and section 3.3. What differs
-from its public code: any H and W; the decay is exp(-k w^2) in float32 or wider; half precision works; the embeddings
-lie on a small grid of fixed frequencies, so one set of weights serves every image size; softplus instead of ReLU, so
-that no k dies at zero. The options of :class:`HeatConduction2d` are HcNet's, Swin's and this project's.
+from its public code: any H and W; the decay is exp(-k w^2) in float32 or wider; the embeddings lie on a small grid of
+fixed frequencies, so one set of weights serves every image size; softplus instead of ReLU, so that no k dies at zero.
+The options of :class:`HeatConduction2d` are HcNet's, Swin's and this project's.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.filename in (None, temporary, str(temporary)):  # nobody knows that name
+        if error.errno is not None and error.filename in (None, temporary, str(temporary)):  # nobody knows that name
             error.filename, error.filename2 = str(path), None
         raise
     finally:

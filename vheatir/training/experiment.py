@@ -47,7 +47,7 @@ def logging_to_folder(opt: Mapping[str, Any]) -> Iterator[None]:
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if opt["rank"] == 0:
         file = Path(opt["path"]["experiments_root"]) / f"train_{opt['name']}_{_now()}.log"
-        handlers.append(logging.FileHandler(file, "w", encoding="utf-8"))
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s: %(message)s"))
         package.addHandler(handler)
