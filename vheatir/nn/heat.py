@@ -71,8 +71,7 @@ def dct_basis(size: int, count: int | None = None, *, dtype: torch.dtype, device
     n = torch.arange(size if count is None else count, dtype=torch.float64, device=place)[:, None]
     i = torch.arange(size, dtype=torch.float64, device=place)
     half_samples = torch.remainder(n * (2 * i + 1), 4 * size)  # less than a period: exact for long signals too
-    # a tensor, not a Python number: an exported graph keeps the size open
-    scale = torch.sqrt((2 - (n == 0).double()) / size)
+    scale = torch.sqrt((2 - (n == 0).double()) / size)  # a tensor, not a number: an exported graph keeps the size open
     return (torch.cos(half_samples * math.pi / (2 * size)) * scale).to(dtype).to(device)
 
 
