@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vheatir.data.camera import CameraShot, draw_shot
+from vheatir.data.camera import CameraShot, Lens, draw_shot
 
 _SIDE = 160
 _GAIN = 6.0
@@ -50,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pairs = sorted(parsed.pairs.glob("*_real.JPG"))
     real = [_statistics(mean, noisy) for noisy, mean in map(_read_pair, pairs)]
     made = [_statistics(*_made_pair(photos, seed)) for seed in range(parsed.count)]
+    sharp = [_fine_detail(_take(photos, seed, Lens())[2]) for seed in range(parsed.count)]
     sys.stdout.write(_table(np.array(real), np.array(made)))
+    sys.stdout.write(f"\n{_STATISTICS[0]}, of draws without the lens: {_quantiles(np.array(sharp))}\n")
     rows = [_made_row(photos, seed) for seed in _SHOWN] + [_real_row(pairs[index]) for index in _SHOWN_PAIRS]
     sheet = (np.vstack(rows)[..., ::-1] * 255).round().astype(np.uint8)
     full_color = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
@@ -69,14 +72,16 @@ def _read_pair(path: Path) -> tuple[Image, Image]:
     return noisy.astype(np.float32) / np.float32(255), mean.astype(np.float32) / np.float32(255)
 
 
-def _take(photos: Sequence[Path], seed: int) -> tuple[CameraShot, Image, Image, Image]:
+def _take(photos: Sequence[Path], seed: int, lens: Lens | None = None) -> tuple[CameraShot, Image, Image, Image]:
+    """A draw, with its own lens or another."""
     rng = np.random.default_rng(seed)
     shot = draw_shot(rng)
+    shot = shot if lens is None else replace(shot, lens=lens)
     photo = _read(photos[seed % len(photos)])
     side = shot.source_size(_SIDE)
     top, left = ((length - side) // 2 for length in photo.shape[:2])
     if min(top, left) < 0:  # a small photograph, and a camera that halves it
-        return _take(photos, seed + 100_003)
+        return _take(photos, seed + 100_003, lens)
     return shot, *shot.take(photo[top : top + side, left : left + side], _SIDE, rng)
 
 
@@ -117,12 +122,13 @@ def _correlation(one: Image, other: Image) -> float:
 
 
 def _table(real: NDArray[np.float64], made: NDArray[np.float64]) -> str:
-    def cells(values: NDArray[np.float64]) -> str:
-        return " / ".join(f"{value:.2f}" for value in np.quantile(values, (0.1, 0.5, 0.9)))
-
     lines = [f"| | {len(real)} real pairs | {len(made)} draws of the camera |", "|---|---|---|"]
-    lines += [f"| {name} | {cells(real[:, i])} | {cells(made[:, i])} |" for i, name in enumerate(_STATISTICS)]
+    lines += [f"| {name} | {_quantiles(real[:, i])} | {_quantiles(made[:, i])} |" for i, name in enumerate(_STATISTICS)]
     return "\n".join(lines) + "\n"
+
+
+def _quantiles(values: NDArray[np.float64]) -> str:
+    return " / ".join(f"{value:.2f}" for value in np.quantile(values, (0.1, 0.5, 0.9)))
 
 
 def _row(clean: Image, degraded: Image) -> Image:
