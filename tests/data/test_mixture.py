@@ -60,7 +60,7 @@ def test_crops_of_every_part(part: dict[str, Any], gray: float) -> None:
 
 
 def test_what_is_told_by_hand() -> None:
-    for part, level in ((NOISE, [20 / 255, 0]), (JPEG, [0, 0.7]), (BOTH, [20 / 255, 0.7]), ({"type": "clean"}, [0, 0])):
+    for part, level in ((NOISE, [20 / 255, 0]), (JPEG, [0, 0.7]), (BOTH, [20 / 255, 0.7])):
         _, _, told, truth = draw(mixture(part), 0)
         np.testing.assert_allclose(told, level, atol=1e-6)
         np.testing.assert_allclose(truth, np.broadcast_to(np.array(level)[:, None, None], truth.shape), atol=1e-6)
@@ -75,6 +75,19 @@ def test_nobody_knows_the_one_level_of_a_camera_or_of_film(kind: str) -> None:
         if kind == "grain":  # nothing else is done to it
             squares = np.square(degraded - clean).mean(axis=2).reshape(4, 8, 4, 8).mean(axis=(1, 3))
             np.testing.assert_allclose(truth[0], np.sqrt(squares), rtol=1e-4)
+
+
+def test_a_clean_crop_has_the_finest_detail_and_is_not_told_to_be_clean() -> None:
+    rng = np.random.default_rng(0)
+    drawn = mixture({"type": "clean"}).draw(rng)
+    photo = np.full((2 * SIZE, 2 * SIZE, 3), 128, dtype=np.uint8)
+    photo[SIZE:, :SIZE] += rng.integers(0, 8, (SIZE, SIZE, 3), dtype=np.uint8)  # gravel
+    photo[:SIZE] += np.arange(0, 128, 2, dtype=np.uint8)[:, None]  # brighter and darker, but smooth
+    degraded, clean, told, truth = drawn(photo, SIZE, rng)
+    np.testing.assert_array_equal((clean * 255).round(), photo[SIZE:, :SIZE])
+    np.testing.assert_array_equal(degraded, clean)
+    assert told.tolist() == [UNKNOWN, 0]
+    assert (truth == 0).all()
 
 
 def test_noise_before_compression_is_in_the_photograph_and_not_in_the_target() -> None:
