@@ -20,7 +20,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.base
 	$(RUN) inference.py --task denoise --sigma 25 examples/denoise out/denoise
 	$(RUN) inference.py --task jpeg examples/jpeg out/jpeg
-	@echo "Done: compare examples/denoise with out/denoise, and examples/jpeg with out/jpeg."
+	$(RUN) inference.py --task photo examples/photo out/photo
+	@echo "Done: compare the folders of examples/ with those of out/."
 
 test: $(VENV)/.all
 	$(RUN) -m pytest -n auto --dist loadfile

@@ -1,11 +1,12 @@
 """Make the example images again: ``python examples/make_examples.py`` (needs scikit-image for the originals).
 
 Noise is Gaussian, σ 25 in 8-bit units, rounded and limited to 8 bits, from a fixed seed; JPEG files are written
-by OpenCV at the quality in their name.
+by OpenCV at the quality in their name. The photos of ``photo/`` are as their cameras and editors left them.
 """
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,12 @@ COMPRESSED: Final = {
     "jpeg/camera_q15.jpg": (Crop("camera", 40, 424, 64, 448), 15),
     "jpeg/coffee_q10.jpg": (Crop("coffee", 20, 380, 60, 540), 10),
 }
+PHOTOS: Final = {
+    "photo/chelsea.png": Crop("chelsea", 20, 276, 100, 356),
+    "photo/coffee.png": Crop("coffee", 20, 340, 240, 560),
+}
+#: a JPEG, which is taken as it is
+JPEG_PHOTO: Final = "photo/rocket.jpg"
 
 
 def add_noise(clean: Pixels, sigma: float, generator: np.random.Generator) -> Pixels:
@@ -66,6 +73,9 @@ def main() -> None:
         )
     for name, (crop, quality) in COMPRESSED.items():
         _write(name, crop.pixels(), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    for name, crop in PHOTOS.items():
+        _write(name, crop.pixels(), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    shutil.copy(Path(skimage.data.data_dir) / Path(JPEG_PHOTO).name, FOLDER / JPEG_PHOTO)
 
 
 def _write(name: str, pixels: Pixels, options: list[int]) -> None:

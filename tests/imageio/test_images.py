@@ -279,5 +279,12 @@ def test_compressed_examples_have_the_quality_of_their_name(make_examples: Modul
         assert image.pixels.shape == crop.pixels().shape
 
 
+def test_photos_are_as_they_were(make_examples: ModuleType) -> None:
+    for name, crop in make_examples.PHOTOS.items():
+        np.testing.assert_array_equal(read_image(make_examples.FOLDER / name).pixels, crop.pixels())
+    name = make_examples.JPEG_PHOTO
+    assert (make_examples.FOLDER / name).read_bytes() == Path(skimage.data.data_dir, Path(name).name).read_bytes()
+
+
 def test_the_originals_need_no_download() -> None:
     assert skimage.data.camera().shape == (512, 512)
