@@ -104,7 +104,7 @@ def test_torch_is_asked_for_where_it_is_needed(source: Path, tmp_path: Path) -> 
     cv2.imwrite(str(source / "a.png"), degraded("gray"))
     done = restore_without_torch("--task", "photo", "--backend", "torch", source, tmp_path / "out")
     assert done.returncode == 2
-    assert done.stderr == 'error: torch is not installed: pip install "vheatir".\n'
+    assert done.stderr == 'error: torch is not installed: pip install "torch".\n'
 
 
 @pytest.fixture
