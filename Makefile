@@ -41,7 +41,7 @@ format: $(VENV)/.all
 	$(RUN) -m ruff format .
 
 clean:
-	rm -rf $(VENV) out build vheatir.egg-info vheatir/page web/node_modules
+	rm -rf $(VENV) out build packaging/vheatir-onnx/build *.egg-info vheatir/page web/node_modules
 
 # What inference needs. The pinned pip, because older ones cannot install basicsr on Python 3.10.
 $(VENV)/.base: pyproject.toml constraints.txt

@@ -1,7 +1,7 @@
 """What the page of `vheatir web` takes for a photo: seconds, and memory of the browser; and its picture for the README.
 
 ``python docs/scripts/page_evidence.py`` measures 12 megapixels of noise of σ 25, by the model for gray.
-``python docs/scripts/page_evidence.py --picture docs/web.png examples/denoise/astronaut_sigma25.png`` writes a picture.
+``python docs/scripts/page_evidence.py --picture docs/web.png examples/denoise/chelsea_sigma25.png`` writes a picture.
 
 Takes playwright, Debian's chromium, and the page: make web.
 """
@@ -55,6 +55,7 @@ def main() -> None:
         print(f"{page.locator('#by').inner_text()}; all processes of Chromium: {peak / 2**20:.0f} MiB at most")
         if arguments.picture is not None:
             expect(page.locator("#after")).to_be_visible()
+            page.mouse.move(0, 0)
             page.screenshot(path=arguments.picture)
         browser.close()
         server.shutdown()

@@ -76,7 +76,7 @@ def test_it_is_saved_with_its_models(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_page_that_is_not_built_and_a_port_in_use_are_told_in_one_sentence(
-    page: Path, capsys: pytest.CaptureFixture[str]
+    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with web.serve(0) as server:
         assert main(["web", "--no-browser", "--port", str(server.server_port)]) == 2
@@ -85,7 +85,10 @@ def test_a_page_that_is_not_built_and_a_port_in_use_are_told_in_one_sentence(
     assert "--port" in capsys.readouterr().err
     (page / "index.html").unlink()
     assert main(["web"]) == 2
-    assert "make web" in capsys.readouterr().err
+    assert "run make web in the folder of the project." in capsys.readouterr().err
+    monkeypatch.setattr(web, "_PACKAGE", page / "vheatir")  # a copy, which make web does not reach
+    assert main(["web"]) == 2
+    assert "run make web in the folder of the project, and install" in capsys.readouterr().err
 
 
 def test_it_starts_without_torch(repository: Path) -> None:

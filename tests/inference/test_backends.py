@@ -21,7 +21,7 @@ from tiny_weights import save_tiny_weights
 import vheatir
 from vheatir.cli.main import main
 from vheatir.levels.levels import Levels
-from vheatir.weights.file import Task, WeightsError
+from vheatir.weights.file import BUNDLED_WEIGHTS, Task, WeightsError
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="the backend onnx needs pip install 'vheatir[onnx]'")
 
@@ -104,7 +104,7 @@ def test_torch_is_asked_for_where_it_is_needed(source: Path, tmp_path: Path) -> 
     cv2.imwrite(str(source / "a.png"), degraded("gray"))
     done = restore_without_torch("--task", "photo", "--backend", "torch", source, tmp_path / "out")
     assert done.returncode == 2
-    assert done.stderr == 'error: torch is not installed: pip install "vheatir".\n'
+    assert done.stderr == 'error: torch is not installed: pip install "torch".\n'
 
 
 @pytest.fixture
@@ -150,6 +150,11 @@ def test_weights_of_ones_own_need_their_graph(tmp_path: Path) -> None:
     assert main(["export", "--format", "graph", str(tmp_path / "mine.onnx")]) == 0
     expected = vheatir.restore(image, task="denoise", sigma=20, model=weights)
     assert np.abs(restorer.restore(image, sigma=20).astype(int) - expected.astype(int)).max() <= 1
+    for graph in (b"no graph", (BUNDLED_WEIGHTS / "denoise-gray.onnx").read_bytes()):
+        damaged = save_tiny_weights(tmp_path / "damaged.safetensors", "denoise-gray")
+        damaged.with_suffix(".onnx").write_bytes(graph)
+        with pytest.raises(WeightsError, match=r"damaged.onnx is damaged, or of weights of another name; write it"):
+            vheatir.Restorer("denoise", model=damaged, backend="onnx").restore(image, sigma=20)
     save_tiny_weights(weights, "denoise-color")
     with pytest.raises(WeightsError, match=r"mine.onnx is the graph of other weights; write it"):
         restorer.restore(degraded("color"), sigma=20)
@@ -191,12 +196,23 @@ def test_memory_that_runs_out_is_an_error_of_memory(tmp_path: Path, monkeypatch:
         ({"backend": "torch", "provider": "cuda"}, "provider belongs to the backend onnx"),
         ({"backend": "onnx", "precision": "bf16"}, "backend onnx computes in fp32 on the CPU, or on a provider"),
         ({"backend": "onnx", "device": "cuda"}, "backend onnx computes in fp32 on the CPU, or on a provider"),
-        ({"provider": "nothing"}, "This onnxruntime has no provider nothing; it has .*cpu"),
+        ({"provider": "nothing"}, "This onnxruntime has no provider nothing; it has .*cpu. .*onnxruntime-gpu"),
     ],
 )
 def test_options_that_do_not_fit_say_why(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         vheatir.Restorer("photo", **options)
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_provider_that_does_not_work_is_no_silent_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as CUDA's without its libraries: onnxruntime computes on the CPU then."""
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    made = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *given, **_: made(*given, providers=names[1:]))
+    with pytest.raises(ValueError, match="CUDAExecutionProvider could not be started on this machine; leave"):
+        vheatir.Restorer("denoise", provider="cuda").restore(degraded("gray"), sigma=20)
 
 
 @pytest.mark.parametrize("provider", ["cpu", "CPUExecutionProvider"])

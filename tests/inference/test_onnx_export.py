@@ -110,6 +110,13 @@ def test_every_option_gives_what_torch_gives(name: str, folder: Path) -> None:
         assert_equal_in_onnxruntime(file, model, size)
 
 
+@pytest.mark.parametrize("size", [(1, 256, 256), (1, 720, 1280)])
+@pytest.mark.parametrize("name", ["default", "photo"])
+def test_large_images_give_what_torch_gives(name: str, size: tuple[int, int, int], folder: Path) -> None:
+    weights = tiny(folder, name)
+    assert_equal_in_onnxruntime(exported(weights), vheatir.load_model(weights), size)
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_has_no_form_in_onnx_is_refused(name: str, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"

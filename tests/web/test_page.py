@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -126,8 +127,8 @@ def choose(page: Page, task: Task, level: float | None = None, strength: float =
     page.check(f"input[value={task}]")
     if level is not None:
         page.uncheck("#auto")
-        page.fill("#level", str(level))
-    page.fill("#strength", str(strength))
+        page.get_by_role("slider", name={"denoise": "Noise σ, of 255", "jpeg": "JPEG quality"}[task]).fill(str(level))
+    page.get_by_role("slider", name="Removed").fill(f"{100 * strength:g}")
 
 
 def restored(page: Page) -> None:
@@ -143,14 +144,14 @@ def download(page: Page, button: str, folder: Path) -> Path:
 
 
 def test_a_noisy_photo_in_tiles_becomes_what_python_makes_of_it(page: Page, tmp_path: Path) -> None:
-    noisy = noisy_photo(120, 160)
+    noisy = noisy_photo(133, 163)  # two rows and two columns of tiles
     page.unroute("**/network.js")  # with all threads
     replace(page, "engine.js", "const TILE = 512", "const TILE = 128")
     page.reload()
     choose(page, "denoise", 25)
     page.set_input_files("#files", saved(noisy, tmp_path / "noisy.png"))
     restored(page)
-    expect(words(page)).to_contain_text("160 × 120 pixels")
+    expect(words(page)).to_contain_text("163 × 133 pixels")
     expect(words(page)).to_contain_text("model denoise-color")
     result = np.asarray(Image.open(download(page, "#png", tmp_path)).convert("RGB"), int)
     expected = vheatir.Restorer("denoise", tile=128).restore(noisy, sigma=25).astype(int)
@@ -188,9 +189,10 @@ def test_a_turned_jpeg_is_saved_upright(page: Page, tmp_path: Path) -> None:
     exif[0x0112] = 6  # the camera was held upright
     source = tmp_path / "turned.jpg"
     Image.fromarray(noisy_photo(40, 64, 5)).save(source, quality=60, subsampling=0, exif=exif)
-    choose(page, "jpeg", 60)
+    choose(page, "jpeg")
     page.set_input_files("#files", source)
     restored(page)
+    expect(words(page)).to_have_text(re.compile("40 × 64 pixels .* model jpeg-color; found JPEG quality 60"))
     png, jpeg = (Image.open(download(page, button, tmp_path)) for button in ("#png", "#jpeg"))
     assert (png.format, png.size, jpeg.format, jpeg.size) == ("PNG", (40, 64), "JPEG", (40, 64))
     assert jpeg.getexif().get(0x0112, 1) == 1
@@ -212,10 +214,10 @@ def test_the_divider_moves_and_the_photo_is_shown_pixel_by_pixel(page: Page, tmp
     page.mouse.move(place["x"] + place["width"] / 4, middle, steps=4)
     page.mouse.up()
     expect(slider).to_have_attribute("aria-valuenow", "25")
-    slider.focus()
-    page.keyboard.down("ArrowRight")
-    expect(slider).not_to_have_attribute("aria-valuenow", "25")
-    page.keyboard.up("ArrowRight")
+    for key, share in (("ArrowRight", "27"), ("PageDown", "17"), ("End", "100")):
+        slider.press(key)
+        expect(slider).to_have_attribute("aria-valuenow", share)
+    expect(page.locator("#viewer")).to_have_css("outline-style", "solid")  # it has the focus, and shows it
 
     after = page.get_by_role("img", name="After")
     assert box(after)["width"] > 128
@@ -232,34 +234,46 @@ def test_the_divider_moves_and_the_photo_is_shown_pixel_by_pixel(page: Page, tmp
 
 def test_a_restoration_is_cancelled_and_another_one_follows(page: Page, tmp_path: Path) -> None:
     choose(page, "denoise", 25)
-    page.set_input_files("#files", saved(noisy_photo(512, 512), tmp_path / "large.png"))
+    large, small = (saved(noisy_photo(side, side), tmp_path / f"{side}.png") for side in (512, 32))
+    page.set_input_files("#files", [large, small, small])
     expect(words(page)).to_have_text("Restoring", timeout=PATIENCE)
-    page.get_by_role("button", name="Cancel").click()
-    expect(words(page)).to_have_text("Cancelled")
+    photos = page.get_by_role("list", name="Your photos").get_by_role("button")
+    photos.nth(2).click()
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(photos).to_contain_text([re.compile("%"), "Waiting", "Cancelled"])
+    page.get_by_role("button", name="Cancel all").click()
+    expect(photos).to_contain_text(["Cancelled"] * 3)
     expect(page.locator("#png")).to_be_hidden()
-    page.set_input_files("#files", saved(noisy_photo(32, 32), tmp_path / "small.png"))
+    page.set_input_files("#files", small)
     restored(page)
     expect(words(page)).to_contain_text("32 × 32")
+    page.evaluate("for (const id of ['again', 'cancel']) document.getElementById(id).click()")
+    expect(words(page)).to_contain_text("32 × 32")  # the earlier result is still there
+    expect(page.locator("#png")).to_be_visible()
 
 
 def test_a_broken_file_is_told_in_words_and_the_others_go_on(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe1\x00\x20Exif\x00\x00II*\x00 no image")
-    whole = [saved(noisy_photo(32, 32), tmp_path / f"{name}.png") for name in ("one", "two")]
+    one, two, moving = (tmp_path / name for name in ("one.png", "two.png", "moving.gif"))
+    noisy = noisy_photo(32, 32)
+    saved(noisy, one)
+    cv2.imwrite(str(two), noisy.astype(np.uint16) * 257)
+    Image.fromarray(noisy).save(moving, save_all=True, append_images=[Image.fromarray(255 - noisy)])
     choose(page, "denoise", 25)
-    page.set_input_files("#files", [broken, *whole])
+    page.set_input_files("#files", [broken, one, two, moving])
     expect(words(page)).to_contain_text("broken.jpg is not an image")
     photos = page.get_by_role("list", name="Your photos").get_by_role("button")
-    expect(photos.nth(2)).to_contain_text("Done", timeout=PATIENCE)
-    expect(photos.nth(0)).to_contain_text("Failed")
-    photos.nth(1).click()
-    restored(page)
+    expect(photos).to_contain_text(["Failed", "Done", "Done", "Failed"], timeout=PATIENCE)
+    for index, told in ((3, "moving.gif is an animation"), (2, "; 8 of its 16 bits a channel are kept"), (1, "color")):
+        photos.nth(index).click()
+        expect(words(page)).to_have_text(re.compile(f"{re.escape(told)}(: save .*)?$"))
     with page.expect_download() as first:
         page.get_by_role("button", name="Download all").click()
     assert first.value.suggested_filename == "one-restored.png"
 
 
-def test_photos_are_dropped_and_pasted(page: Page) -> None:
+def test_photos_are_dropped_and_pasted(page: Page, tmp_path: Path) -> None:
     choose(page, "denoise", 25)
     for event in ("DragEvent('drop', { dataTransfer: files", "ClipboardEvent('paste', { clipboardData: files"):
         page.evaluate(
@@ -274,6 +288,22 @@ def test_photos_are_dropped_and_pasted(page: Page) -> None:
     photos = page.get_by_role("list", name="Your photos").get_by_role("button")
     expect(photos).to_have_count(2)
     expect(photos.nth(1)).to_contain_text("Done", timeout=PATIENCE)
+    page.evaluate("dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer() }))")
+    expect(words(page)).to_have_text("There is no photo on the clipboard.")
+
+    inner = tmp_path / "folder" / "inner"
+    inner.mkdir(parents=True)
+    drag = {"x": 99, "y": 99, "data": {"items": [], "files": [str(inner.parent)], "dragOperationsMask": 1}}
+    session = page.context.new_cdp_session(page)  # playwright drops no folders
+    (inner / "a.txt").write_text("no photo")
+    for step in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": step, **drag})
+    expect(words(page)).to_contain_text("There is no photo in what was dropped")
+    (inner / "a.png").write_bytes(b"")
+    for step in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": step, **drag})
+    expect(photos).to_have_count(3)
+    expect(photos.nth(2)).to_contain_text("a.png")
 
 
 def test_a_graphics_card_that_fails_leaves_the_work_to_webassembly(page: Page, tmp_path: Path) -> None:
@@ -347,7 +377,7 @@ def test_text_stands_out(page: Page, scheme: str) -> None:
                 const color = getComputedStyle(node).backgroundColor;
                 return color === "rgba(0, 0, 0, 0)" ? ground(node.parentElement) : color;
             };
-            const texts = "h1, p, strong, b, small, legend, output, a, .drop span, .primary";
+            const texts = "h1, p, strong, b, small, legend, a, .drop span, .primary";
             return [...document.querySelectorAll(texts)].map((node) => {
                 const pair = [luminance(getComputedStyle(node).color), luminance(ground(node))].sort((a, b) => a - b);
                 return [node.textContent.trim().slice(0, 20), (pair[1] + 0.05) / (pair[0] + 0.05)];

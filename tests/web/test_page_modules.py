@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from PIL import Image
+from tiny_weights import save_tiny_weights
 
+import vheatir
+from vheatir.cli.main import main
+from vheatir.imageio.jpeg import jpeg_quality
 from vheatir.inference.clipping import with_clipped_mean
 from vheatir.inference.runner import tile_overlap
 from vheatir.inference.tiling import axis_tiles, restore_in_tiles
@@ -26,7 +34,7 @@ def run_node(body: str, value: object) -> Any:
     """Run JavaScript whose ``given`` is a value, with the page's modules, and return what it gives back."""
     imports = "".join(
         f"import * as {name} from {json.dumps((MODULES / f'{name}.js').as_uri())};\n"
-        for name in ("tiling", "clipping", "plan", "pixels")
+        for name in ("tiling", "clipping", "plan", "jpeg")
     )
     read = 'import { readFileSync } from "node:fs"; const given = JSON.parse(readFileSync(0, "utf8"));\n'
     code = f"{imports}{read}const answer = await (async () => {{ {body} }})();\nconsole.log(JSON.stringify(answer));"
@@ -133,6 +141,50 @@ def test_levels_that_nobody_gives_are_left_to_the_photo_model() -> None:
     assert [plan["levels"] for plan in plans] == [
         {"sigma": sigma, "quality": quality, "strength": 0.5} for sigma, quality in told
     ]
+
+
+def test_the_quality_of_a_file_is_read_as_in_python() -> None:
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 24, 3), np.uint8))
+    coarse = [255] * 64
+    cases: list[dict[str, Any]] = [{"quality": quality} for quality in (1, 10, 49, 50, 87, 100)]
+    cases += [{"quality": 30, "exif": Image.Exif(), "progressive": True}, {"qtables": [coarse, [9] * 64]}]
+    files = []
+    for options in cases:
+        photo.save(file := BytesIO(), "JPEG", **options)
+        files.append(file.getvalue())
+    files[0] = files[0].replace(b"\xff\xdb", b"\xff\xff\xdb")  # a byte that fills up
+    body = "return given.map((hex) => jpeg.savedQuality(Uint8Array.from(Buffer.from(hex, 'hex'))));"
+    assert run_node(body, [file.hex() for file in files]) == [jpeg_quality(file) for file in files]
+    broken = [b"", b"\xff\xd8", files[0][:40], b"\x89PNG no JPEG file"]
+    assert run_node(body, [file.hex() for file in broken]) == [None] * len(broken)
+
+
+def test_the_javascript_of_the_documents_restores(repository: Path, tmp_path: Path) -> None:
+    if not (MODULES.parents[1] / "node_modules" / "onnxruntime-web").is_dir():
+        pytest.skip("onnxruntime-web is not installed: make web")
+    weights = save_tiny_weights(tmp_path / "small.safetensors", "denoise-color")
+    assert main(["export", "--format", "onnx", "--model", str(weights), str(tmp_path / "denoise-color.onnx")]) == 0
+    code = re.search(r"```js\n(.*?)```", (repository / "docs" / "onnx.md").read_text("utf-8"), re.DOTALL)
+    assert code is not None
+    (tmp_path / "node_modules").symlink_to(MODULES.parents[1] / "node_modules")
+    (tmp_path / "example.mjs").write_text(
+        "globalThis.ImageData = class { constructor(data) { this.data = data; } };\n"
+        f"{code[1]}\n"
+        "const data = Uint8ClampedArray.from({ length: 4 * 20 * 31 }, (_, i) => (i * 7919) % 256);\n"
+        "const restored = await restore({ data, width: 31, height: 20 }, 25);\n"
+        "console.log(JSON.stringify([data, restored.data].map((values) => Array.from(values))));"
+    )
+    done = subprocess.run(
+        ["node", "example.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    before, after = (np.array(values, np.uint8).reshape(20, 31, 4) for values in json.loads(done.stdout))
+    model = vheatir.load_model(weights)
+    x = torch.from_numpy(before[..., :3].copy()).permute(2, 0, 1)[None] / 255
+    expected = (255 * model(x, 25)[0].clamp(0, 1)).round().permute(1, 2, 0).numpy()
+    assert np.abs(after[..., :3] - expected).max() <= 1
+    assert np.abs(expected - before[..., :3]).max() > 5
+    assert (after[..., 3] == before[..., 3]).all()
 
 
 def test_the_form_offers_the_trained_levels() -> None:

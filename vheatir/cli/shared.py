@@ -44,7 +44,7 @@ exit codes:
 
 #: what to install for a package that is missing
 _SOURCES: Final = {
-    "torch": "vheatir",
+    "torch": "torch",
     "skimage": "vheatir[metrics]",
     "lpips": "vheatir[metrics]",
     "msgspec": "vheatir[train]",

@@ -48,7 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C, or save it."""
     if not (PAGE / "index.html").is_file():
-        raise UsageError("The page is not built: run make web, or npm ci and npm run build in the folder web/.")
+        again = "" if (_PACKAGE.parent / "web").is_dir() else ", and install vheatir from there again"
+        raise UsageError(f"The page is not built: run make web in the folder of the project{again}.")
     if arguments.save is not None:
         return _save(arguments.save)
     with serve(arguments.port) as server:

@@ -36,7 +36,10 @@ class OnnxBackend:
         known = {name.removesuffix("ExecutionProvider").lower(): name for name in onnxruntime.get_available_providers()}
         short = (provider or "cpu").removesuffix("ExecutionProvider").lower()
         if short not in known:
-            raise ValueError(f"This onnxruntime has no provider {provider}; it has {', '.join(known)}.")
+            raise ValueError(
+                f"This onnxruntime has no provider {provider}; it has {', '.join(known)}. Others come with packages in "
+                "its place: onnxruntime-gpu, onnxruntime-directml, onnxruntime-openvino."
+            )
         self._providers = tuple(dict.fromkeys((known[short], _CPU)))
 
     def load(self, model: Any, image: Any = None) -> OnnxModel:
@@ -83,10 +86,14 @@ class OnnxModel:
         try:
             results: list[Array] = session.run(outputs, {"image": np.ascontiguousarray(x), **numbers})
         except Exception as error:  # of a class of its own for each status
-            if "allocate memory" in str(error) or "bad_alloc" in str(error):
-                raise MemoryError(str(error)) from None
+            _refuse_full_memory(error)
             raise
         return results
+
+
+def _refuse_full_memory(error: Exception) -> None:
+    if "allocate memory" in str(error) or "bad_alloc" in str(error):
+        raise MemoryError(str(error)) from None
 
 
 @lru_cache(maxsize=4)
@@ -96,7 +103,9 @@ def _session(
     """A session of this process: a forked one has none of its parent's threads, and would wait for them without end.
 
     Raises:
-        WeightsError: if there is no graph, or one of other weights.
+        WeightsError: if there is no graph, a damaged one, or one of other weights.
+        ValueError: if the provider cannot be used.
+        MemoryError: if memory ran out.
     """
     del stamp, process  # part of the key only
     renew = f"write it, where torch is installed, by: vheatir export --format graph {graph_path(weights)}"
@@ -105,7 +114,15 @@ def _session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = chosen_threads()
     options.log_severity_level = 3  # errors
-    session = onnxruntime.InferenceSession(str(graph), options, providers=list(providers))
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=list(providers))
+    except Exception as error:  # of a class of its own for each status
+        _refuse_full_memory(error)
+        if providers[0] != _CPU:
+            raise ValueError(f"{providers[0]} cannot be used: {error}; leave --provider out for the CPU.") from error
+        raise WeightsError(f"{graph} is damaged, or of weights of another name; {renew}") from error
+    if providers[0] not in session.get_providers():  # onnxruntime tells nobody that it fell back
+        raise ValueError(f"{providers[0]} could not be started on this machine; leave --provider out for the CPU.")
     if session.get_modelmeta().custom_metadata_map.get("weights") != layout_hash(weights):
         raise WeightsError(f"{graph} is the graph of other weights; {renew}")
     return session

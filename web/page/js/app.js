@@ -10,15 +10,18 @@ import { showPair, showWaiting } from "./viewer.js";
  * @typedef {object} Photo
  * @property {File} file
  * @property {string} url of the file
- * @property {"waiting" | "working" | "done" | "failed"} state
+ * @property {"waiting" | "working" | "done" | "failed" | "cancelled"} state
  * @property {string} words what became of it
  * @property {number} share that is done, 0 to 1
  * @property {Blob} [png]
- * @property {string} [after] url of the result
+ * @property {string} [after] url of the latest result
+ * @property {string} [told] words about it
  * @property {HTMLButtonElement} button in the queue
  */
 
 const JPEG_QUALITY = 0.95;
+const TITLE = document.title;
+const SHORT = { waiting: "Waiting", working: "", done: "Done", failed: "Failed", cancelled: "Cancelled" };
 const find = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
 /** @type {Photo[]} */
@@ -38,6 +41,7 @@ function add(files) {
     const image = /** @type {HTMLImageElement} */ (photo.button.firstChild);
     image.src = url;
     image.addEventListener("error", () => (image.style.visibility = "hidden")); // no sign of a broken image
+    photo.button.title = file.name;
     photo.button.querySelector("span")?.replaceChildren(file.name);
     photo.button.addEventListener("click", () => select(photo));
     const item = document.createElement("li");
@@ -49,6 +53,7 @@ function add(files) {
   photos.push(...added);
   if (added.length === 0) return;
   find("drop").classList.add("small");
+  find("queue").scrollLeft = added[0].button.offsetLeft - find("queue").offsetLeft - 6;
   if (!isWorking) select(added[0]);
   work();
 }
@@ -63,25 +68,30 @@ async function work() {
 
 const next = () => photos.find(({ state }) => state === "waiting");
 
+/**
+ * Keep the earlier result, if there is one.
+ * @param {Photo} photo
+ * @returns {Partial<Photo>}
+ */
+const cancelled = ({ after, told }) => (after ? { state: "done", words: told } : { state: "cancelled", words: "Cancelled" });
+
 /** @param {Photo} photo */
 async function restoreOne(photo) {
   const start = performance.now();
   change(photo, { state: "working", words: "Starting", share: 0 });
   try {
-    const { png, width, height, model, by, found } = await restore(photo.file, wish(), (share, text) => {
+    const { png, width, height, model, by, notes } = await restore(photo.file, wish(), (share, text) => {
       const left = (performance.now() - start) / 1000 * (1 / share - 1);
       change(photo, { share, words: share > 0 && share < 1 ? `${text}, about ${duration(left)} left` : text });
     });
     if (photo.after) URL.revokeObjectURL(photo.after);
     const time = duration((performance.now() - start) / 1000);
     find("by").textContent = by;
-    change(photo, {
-      state: "done", share: 1, png, after: URL.createObjectURL(png),
-      words: `Restored ${width} × ${height} pixels in ${time}, model ${model}${found && `; found ${found}`}`,
-    });
+    const words = [`Restored ${width} × ${height} pixels in ${time}, model ${model}`, ...notes].join("; ");
+    change(photo, { state: "done", share: 1, png, after: URL.createObjectURL(png), words, told: words });
   } catch (error) {
-    const words = error instanceof Cancelled ? "Cancelled" : /** @type {Error} */ (error).message;
-    change(photo, { state: "failed", words });
+    if (error instanceof Cancelled) change(photo, cancelled(photo));
+    else change(photo, { state: "failed", words: /** @type {Error} */ (error).message });
   }
 }
 
@@ -105,22 +115,39 @@ function change(photo, news) {
 
 /** @param {Photo} photo */
 function tell(photo) {
-  const short = { waiting: "Waiting", working: `${Math.round(100 * photo.share)} %`, done: "Done", failed: "Failed" };
-  const word = photo.words === "Cancelled" ? "Cancelled" : short[photo.state];
-  photo.button.querySelector("small")?.replaceChildren(word);
-  photo.button.classList.toggle("bad", word === "Failed");
-  find("all").hidden = photos.filter(({ state }) => state === "done").length < 2;
+  const percent = `${Math.round(100 * photo.share)} %`;
+  photo.button.querySelector("small")?.replaceChildren(SHORT[photo.state] || percent);
+  photo.button.classList.toggle("bad", photo.state === "failed");
+  document.title = photo.state === "working" ? `${percent} - ${TITLE}` : TITLE;
+  find("all").hidden = photos.filter(({ after }) => after).length < 2;
+  find("cancel-all").hidden = photos.filter(isUnfinished).length < 2;
 }
+
+/** @param {Photo} photo */
+const isUnfinished = ({ state }) => state === "waiting" || state === "working";
 
 /** @param {Photo} photo */
 function showProgress({ state, words, share }) {
   find("status").hidden = false;
-  find("status").classList.toggle("bad", state === "failed" && words !== "Cancelled");
+  find("status").classList.toggle("bad", state === "failed");
   find("words").setAttribute("aria-live", state === "working" ? "off" : "polite"); // not every part is read aloud
   find("words").textContent = words;
   if (share > 0) find("progress").value = share;
   else find("progress").removeAttribute("value"); // it moves, and says nothing
-  find("progress").hidden = find("cancel").hidden = state !== "working";
+  find("progress").hidden = state !== "working";
+  find("cancel").hidden = !isUnfinished({ state });
+}
+
+/**
+ * What belongs to no photo.
+ * @param {string} words
+ */
+function say(words) {
+  find("status").hidden = false;
+  find("status").classList.add("bad");
+  find("words").setAttribute("aria-live", "polite");
+  find("words").textContent = words;
+  if (!current) find("progress").hidden = find("cancel").hidden = true;
 }
 
 /** @param {Photo} photo */
@@ -129,7 +156,7 @@ function select(photo) {
   for (const { button } of photos) button.setAttribute("aria-current", String(button === photo.button));
   showProgress(photo);
   find("actions").hidden = photo.state !== "done";
-  find("again").disabled = photo.state === "waiting" || photo.state === "working";
+  find("again").disabled = isUnfinished(photo);
   if (photo.state === "done" && photo.after) {
     find("png").href = photo.after;
     find("png").download = `${stem(photo)}.png`;
@@ -151,7 +178,10 @@ async function saveJpeg(photo) {
   context.fillStyle = "#fff"; // JPEG has no transparency
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
-  canvas.toBlob((blob) => blob && save(URL.createObjectURL(blob), `${stem(photo)}.jpg`), "image/jpeg", JPEG_QUALITY);
+  /** @type {Blob | null} */
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", JPEG_QUALITY));
+  if (!blob) throw new Error("no memory for a canvas");
+  save(URL.createObjectURL(blob), `${stem(photo)}.jpg`);
 }
 
 /**
@@ -168,8 +198,17 @@ find("settings").addEventListener("submit", (/** @type {Event} */ event) => {
   change(current, { state: "waiting", words: "Waiting" });
   work();
 });
-find("cancel").addEventListener("click", cancel);
-find("jpeg").addEventListener("click", () => current && saveJpeg(current));
+find("cancel").addEventListener("click", () => {
+  if (current?.state === "working") cancel();
+  else if (current) change(current, cancelled(current));
+});
+find("cancel-all").addEventListener("click", () => {
+  for (const photo of photos) if (photo.state === "waiting") change(photo, cancelled(photo));
+  cancel();
+});
+find("jpeg").addEventListener("click", () => {
+  if (current) saveJpeg(current).catch(() => say("It cannot be written as JPEG, for want of memory: download PNG."));
+});
 find("all").addEventListener("click", () => {
   for (const photo of photos) if (photo.after) save(photo.after, `${stem(photo)}.png`);
 });
@@ -178,17 +217,47 @@ find("files").addEventListener("change", (/** @type {Event} */ event) => {
   add(input.files ?? []);
   input.value = "";
 });
-addEventListener("paste", (event) => add(event.clipboardData?.files ?? []));
+addEventListener("paste", (event) => {
+  const files = event.clipboardData?.files ?? [];
+  if (files.length > 0) add(files);
+  else say("There is no photo on the clipboard.");
+});
 addEventListener("dragover", (event) => {
   event.preventDefault();
   find("drop").classList.add("over");
 });
 addEventListener("dragleave", () => find("drop").classList.remove("over"));
-addEventListener("drop", (event) => {
+addEventListener("drop", async (event) => {
   event.preventDefault();
   find("drop").classList.remove("over");
-  add(event.dataTransfer?.files ?? []);
+  const entries = [...(event.dataTransfer?.items ?? [])].map((item) => item.webkitGetAsEntry());
+  const files = entries.some((entry) => entry?.isDirectory) ? await filesOf(entries) : event.dataTransfer?.files ?? [];
+  if (files.length > 0) add(files);
+  else say("There is no photo in what was dropped: drop image files, or folders of them.");
 });
+
+/**
+ * @param {(FileSystemEntry | null)[]} entries files, and folders, of which the images are taken
+ * @returns {Promise<File[]>}
+ */
+async function filesOf(entries) {
+  const files = await Promise.all(entries.map(async (/** @type {any} */ entry) => {
+    if (entry?.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    const inside = entry ? await filesOf(await entriesIn(entry.createReader())) : [];
+    return inside.filter(({ type }) => type.startsWith("image/"));
+  }));
+  return files.flat();
+}
+
+/**
+ * @param {FileSystemDirectoryReader} reader gives some at a time, and none at the end
+ * @returns {Promise<FileSystemEntry[]>}
+ */
+async function entriesIn(reader) {
+  /** @type {FileSystemEntry[]} */
+  const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+  return some.length > 0 ? [...some, ...(await entriesIn(reader))] : [];
+}
 
 /** Offline use; and, on servers that do not isolate the page, one reload with the headers that threads need. */
 async function keepOffline() {

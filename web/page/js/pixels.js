@@ -3,6 +3,8 @@
  * @module
  */
 
+import { savedQuality, takeOrientation } from "./jpeg.js";
+
 const MEGAPIXELS = 100;
 
 /** A file that cannot be restored, in a sentence for the visitor. */
@@ -11,11 +13,15 @@ export class PhotoError extends Error {}
 /**
  * Read a file; a JPEG file as it is stored, so that its blocks lie on the grid of the tiles.
  * @param {File} file
- * @returns {Promise<{pixels: ImageData, orientation: number}>} pixels not yet turned; EXIF orientation, 1 to 8
+ * @returns {Promise<{pixels: ImageData, orientation: number, quality: number | null, isDeep: boolean}>} pixels not yet
+ *   turned; EXIF orientation, 1 to 8; the quality of a JPEG file; whether the file has 16 bits a channel
  */
 export async function readPhoto(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   const orientation = takeOrientation(bytes);
+  if (await isAnimated(bytes, file.type)) {
+    throw new PhotoError(`${file.name} is an animation: save one of its pictures as PNG first.`);
+  }
   const bitmap = await createImageBitmap(new Blob([bytes]), { premultiplyAlpha: "none" }).catch(() => {
     throw new PhotoError(
       `${file.name} is not an image that this browser can read, or it is damaged: save it as PNG or JPEG first.`,
@@ -31,7 +37,22 @@ export async function readPhoto(file) {
   const context = contextOf(new OffscreenCanvas(width, height));
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
-  return { pixels: context.getImageData(0, 0, width, height), orientation };
+  const isDeep = bytes[0] === 0x89 && bytes[24] === 16; // PNG's bit depth
+  return { pixels: context.getImageData(0, 0, width, height), orientation, quality: savedQuality(bytes), isDeep };
+}
+
+/**
+ * As far as the browser can tell.
+ * @param {Uint8Array} bytes
+ * @param {string} type of the file
+ */
+async function isAnimated(bytes, type) {
+  const Decoder = /** @type {any} */ (globalThis).ImageDecoder;
+  if (type === "image/jpeg" || !(await Decoder?.isTypeSupported(type).catch(() => false))) return false;
+  const decoder = new Decoder({ data: bytes, type });
+  const isMoving = await decoder.tracks.ready.then(() => decoder.tracks.selectedTrack.frameCount > 1, () => false);
+  decoder.close();
+  return isMoving;
 }
 
 /**
@@ -76,41 +97,4 @@ function contextOf(canvas) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   if (!context) throw new RangeError("no memory for a canvas");
   return context;
-}
-
-/**
- * Return the EXIF orientation of a JPEG file, and set it to 1 in the bytes: browsers always turn what they decode.
- * @param {Uint8Array} bytes of any file
- */
-export function takeOrientation(bytes) {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  try {
-    if (view.getUint16(0) !== 0xffd8) return 1;
-    for (let at = 2; view.getUint8(at) === 0xff; at += 2 + view.getUint16(at + 2)) {
-      const marker = view.getUint8(at + 1);
-      if (marker === 0xda) return 1;
-      if (marker === 0xe1 && view.getUint32(at + 4) === 0x45786966) return orientationIn(view, at + 10); // "Exif"
-    }
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error; // a file that ends too early, which the decoder will tell
-  }
-  return 1;
-}
-
-/**
- * @param {DataView} view
- * @param {number} start of the TIFF structure
- */
-function orientationIn(view, start) {
-  const little = view.getUint16(start) === 0x4949;
-  const directory = start + view.getUint32(start + 4, little);
-  for (let entry = 0; entry < view.getUint16(directory, little); entry++) {
-    const at = directory + 2 + 12 * entry;
-    if (view.getUint16(at, little) !== 0x0112) continue;
-    const orientation = view.getUint16(at + 8, little);
-    if (orientation < 1 || orientation > 8) return 1;
-    view.setUint16(at + 8, 1, little);
-    return orientation;
-  }
-  return 1;
 }

@@ -4,6 +4,8 @@
  */
 
 const STEP = 60;
+/** What a key does to the divider, in percent. */
+const KEYS = { ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -10, PageUp: 10, Home: -100, End: 100 };
 /** Small photos are shown larger, up to so many times. */
 const ENLARGED = 3;
 
@@ -16,12 +18,15 @@ const zoom = find("zoom");
 let isOneToOne = false;
 /** Place of the photo's upper left corner in the slider, in 1:1. */
 let place = { x: 0, y: 0 };
+/** How often something was shown: what was decoded too late is not. */
+let turn = 0;
 
 /**
  * Show a photo that is not restored yet.
  * @param {string} url
  */
 export function showWaiting(url) {
+  turn += 1;
   viewer.hidden = false;
   slider.hidden = true;
   for (const tag of viewer.querySelectorAll(".tag")) tag.hidden = true;
@@ -35,9 +40,11 @@ export function showWaiting(url) {
  * @param {string} after
  */
 export async function showPair(before, after) {
+  const mine = (turn += 1);
   images[0].src = before;
   images[1].src = after;
   await Promise.all(images.map((image) => image.decode().catch(() => undefined)));
+  if (mine !== turn) return;
   viewer.hidden = false;
   slider.hidden = false;
   for (const tag of viewer.querySelectorAll(".tag")) tag.hidden = false;
@@ -121,16 +128,13 @@ function isOnKnob(event) {
   return event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
 }
 
-// Before the slider's own listener, which knows no Shift.
-slider.addEventListener(
-  "keydown",
-  (/** @type {KeyboardEvent} */ event) => {
-    const steps = { ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
-    const step = steps[/** @type {keyof typeof steps} */ (event.key)];
-    if (!isOneToOne || !event.shiftKey || !step) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    move(step[0], step[1]);
-  },
-  { capture: true },
-);
+slider.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+  const steps = { ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
+  const step = event.shiftKey && isOneToOne && steps[/** @type {keyof typeof steps} */ (event.key)];
+  const share = KEYS[/** @type {keyof typeof KEYS} */ (event.key)];
+  if (event.ctrlKey || event.altKey || event.metaKey || !share) return;
+  event.preventDefault();
+  if (step) return move(step[0], step[1]);
+  slider.value = Math.min(Math.max(slider.value + share, 0), 100);
+  tellPlace();
+});

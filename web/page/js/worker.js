@@ -12,11 +12,11 @@ import { restoreInBands } from "./tiling.js";
  * @typedef {{file: File, wish: import("./plan.js").Wish, tile: number}} Job
  * @typedef {object} Restored
  * @property {Blob} png
- * @property {number} width as stored, before it was turned
+ * @property {number} width
  * @property {number} height
  * @property {string} model
  * @property {string} by what computed
- * @property {string} found levels that the network estimated, in words; "" if it was told them
+ * @property {string[]} notes what else there is to tell: levels that were found, what was lost
  */
 
 self.onmessage = async ({ data }) => {
@@ -33,10 +33,11 @@ self.onmessage = async ({ data }) => {
  */
 async function restore({ file, wish, tile }) {
   self.postMessage({ progress: 0, text: "Reading" });
-  const { pixels, orientation } = await readPhoto(file);
+  const { pixels, orientation, quality, isDeep } = await readPhoto(file);
   const { width, height } = pixels;
   const isGray = hasEqualChannels(pixels);
-  const plan = planFor(wish, isGray);
+  const isRead = wish.task === "jpeg" && wish.level === null && quality !== null;
+  const plan = planFor(isRead ? { ...wish, level: quality } : wish, isGray);
   self.postMessage({ progress: 0, text: "Loading the model" });
   const { by, run } = await network(plan.model);
   self.postMessage({ progress: 0, text: "Restoring" });
@@ -65,10 +66,13 @@ async function restore({ file, wish, tile }) {
     (done, all) => self.postMessage({ progress: done / all, text: `Part ${done} of ${all}` }),
   );
   self.postMessage({ progress: 1, text: "Writing" });
-  const found = [];
+  const found = isRead ? [`JPEG quality ${quality}`] : [];
   if (seen.area && plan.levels.sigma < 0) found.push(`noise ${Math.max(0, seen.sigma / seen.area).toFixed(1)}`);
   if (seen.area && plan.levels.quality < 0) found.push(`JPEG quality ${Math.round(seen.quality / seen.area)}`);
-  return { png: await uprightPng(result, orientation), width, height, model: plan.model, by, found: found.join(", ") };
+  const notes = found.length > 0 ? [`found ${found.join(", ")}`] : [];
+  if (isDeep) notes.push("8 of its 16 bits a channel are kept");
+  const size = orientation > 4 ? { width: height, height: width } : { width, height };
+  return { ...size, png: await uprightPng(result, orientation), model: plan.model, by, notes };
 }
 
 /** @param {ImageData} pixels */
