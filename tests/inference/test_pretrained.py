@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from tiny_weights import save_tiny_weights
 
 import vheatir
+from vheatir.evaluation.results import read_results
 from vheatir.weights.file import MODELS, ModelName, WeightsError, read_header, save_weights, weights_path
 
 RestorationNetwork = vheatir.RestorationNetwork
@@ -66,6 +67,32 @@ def test_the_card_is_that_of_the_weights_with_what_the_hub_reads(tmp_path: Path,
     assert "image-restoration" in card.data.tags
     assert card.text.strip().startswith(own.strip())
     assert 'RestorationNetwork.from_pretrained("OWNER/NAME")' in card.text
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_hub_reads_the_scores_that_were_measured(repository: Path, tmp_path: Path, name: ModelName) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    vheatir.load_model(name).save_pretrained(tmp_path)
+
+    data = hub.ModelCard.load(tmp_path / "README.md").data
+
+    expected = {}
+    for path in (repository / "docs" / "results").glob("*.json"):
+        for result in [] if "speed" in path.name else read_results(path):
+            if (
+                result.method == "vHeatIR photo"
+                if name == "photo"
+                else (result.method == "vHeatIR fast" and name == f"{result.task}-{result.channels}")
+            ):
+                is_both = name == "photo" and result.task == "jpeg"  # such sets are measured in gray and in colour
+                shown = f"{result.set}, {'gray' if result.channels == 'gray' else 'RGB'}" if is_both else result.set
+                level = f"{'σ' if result.task == 'denoise' else 'q'} {result.level:g}"
+                for metric in data.metrics:
+                    expected[shown, level, metric] = round(result.means[metric], {"psnr": 2, "ssim": 4}[metric])
+    assert len(expected) >= 6
+    assert {(e.dataset_name, e.dataset_config, e.metric_type): e.metric_value for e in data.eval_results} == expected
+    assert {e.task_type for e in data.eval_results} == {"image-to-image"}
+    assert data.model_name == name
 
 
 def test_a_card_is_kept_through_saving_and_loading(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,7 +19,7 @@ from tiny_weights import save_tiny_weights
 from vheatir.cli.main import main
 from vheatir.imageio.read import read_image
 from vheatir.inference.paths import Job, plan_jobs
-from vheatir.inference.report import FileReport
+from vheatir.inference.report import FileReport, json_line
 
 ray = pytest.importorskip("ray", reason="the extra vheatir[ray] is not installed")
 pytest.importorskip("ray.data", reason="the extra vheatir[ray] is not installed")
@@ -145,6 +147,59 @@ def test_names_that_are_no_utf8_travel() -> None:
     job = Job(Path("in/\udcff é.png"), Path("out/\udcff é.png"), Path("\udcff é.png"), "a problem")
     assert ray_engine._encoded(job).isascii()  # Arrow holds it
     assert ray_engine._decoded(ray_engine._encoded(job)) == job
+
+
+def test_files_without_a_word_are_counted() -> None:
+    from vheatir.inference import ray_engine
+
+    jobs = [Job(Path(name), Path("out"), Path(name)) for name in "abc"]
+    assert [*ray_engine._counted(jobs)] == [*map(ray_engine._encoded, jobs), "3"]
+    assert [*ray_engine._counted([])] == ["0"]
+    lines = [json_line(FileReport(name, None, name, "failed", "photo")) for name in "abcd"]
+    told = ray_engine._complete([*lines[:2], "3", *lines[2:], "1"], 2)
+    assert [report.file for report in told] == ["a", "b", "c", "d"]
+    for short, sentence in (
+        ([*lines[:2], "3", "1"], "without a word on 2 of 4 files"),
+        ([*lines, "4"], "before all files were listed"),
+        ([], "before all files were listed"),
+    ):
+        with pytest.raises(OSError, match=f"{sentence}; .* run again with --skip-existing"):
+            list(ray_engine._complete(short, 2))
+
+
+def test_a_report_that_is_lost_fails_the_command(
+    source: Path, output: Path, model: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vheatir.inference import ray_engine
+
+    real = ray_engine._complete
+    for name in ("a.png", "b.png"):
+        assert cv2.imwrite(str(source / name), np.zeros((8, 8), np.uint8))
+    monkeypatch.setattr(ray_engine, "_complete", lambda lines, count: real([*lines][1:], count))
+    assert command(source, output, model, "--engine", "ray", "--workers", "1") == 2
+    assert "error: Ray ended without a word on 1 of 2 files" in capsys.readouterr().err
+
+
+def test_a_place_without_images_and_an_empty_part(source: Path, output: Path, model: Path, capsys: Any) -> None:
+    (source / "notes.txt").touch()
+    options = ("--engine", "ray", "--workers", "1")
+    assert command(source.as_uri(), output.as_uri(), model, *options) == 2
+    assert f"{source.as_uri()} holds no images that are wanted" in capsys.readouterr().err
+    assert command(source.as_uri(), output.as_uri(), model, *options, "--shard", "2/3") == 0
+
+
+def test_a_process_that_ray_ends_is_not_silent() -> None:
+    code = "import os; from vheatir.inference.ray_engine import _watched\nwith _watched(): {}"
+    for ending, told in (("os._exit(1)", "error: Ray ended, or was ended"), ("pass", "")):
+        done = subprocess.run([sys.executable, "-c", code.format(ending)], capture_output=True, text=True, check=False)
+        assert done.stderr[: len(told) or None] == told
+        assert done.returncode == bool(told)
+
+
+def test_gpus_that_are_not_there_are_not_waited_for(source: Path, output: Path, model: Path, capsys: Any) -> None:
+    assert cv2.imwrite(str(source / "a.png"), np.zeros((8, 8), np.uint8))
+    assert command(source, output, model, "--engine", "ray", "--worker-gpus", "99") == 2
+    assert "needs 99 GPUs, and Ray finds" in capsys.readouterr().err
 
 
 def test_what_no_process_could_do_is_said_at_once(source: Path, output: Path, model: Path, capsys: Any) -> None:

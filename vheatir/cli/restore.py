@@ -374,6 +374,8 @@ def _follow(reports: Iterable[FileReport], arguments: argparse.Namespace, *, tot
         finally:
             if not arguments.quiet and (is_done or tally.counts):
                 print(tally.sentence(arguments.output))
+    if not tally.counts and arguments.shard == (1, 1):  # a part of many may be empty
+        raise UsageError(f"The input {arguments.input} holds no images that are wanted.")
     if not tally.counts["failed"]:
         return DONE
     return BAD_USAGE if tally.is_bad_input and Path(arguments.input).is_file() else FAILED

@@ -20,7 +20,7 @@ def as_autocast(x: Tensor) -> Tensor:
 
 def autocast_off(device: torch.device) -> AbstractContextManager[None]:
     """A context in which operations keep the dtypes they are given."""
-    if not torch.amp.is_autocast_available(device.type):
+    if not (torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
 

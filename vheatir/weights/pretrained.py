@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,9 @@ WEIGHTS: Final = "model.safetensors"
 CARD: Final = "README.md"
 
 _METADATA: Final = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
+#: a table of scores: its metrics, its levels, and a row for each set of images
+_TABLE: Final = re.compile(r"^\| ((?:PSNR|SSIM)(?: / SSIM)?) \|(.+)\|\n\|[-|]+\|\n((?:\|.+\|(?:\n|\Z))+)", re.MULTILINE)
+_PIPELINE: Final = "image-to-image"
 _USE: Final = """
 ## Use
 
@@ -87,7 +91,8 @@ def write_card(path: Path, header: WeightsHeader, text: str) -> None:
     Args:
         path: of the card.
         header: of the weights.
-        text: Markdown about the weights; if it is empty, a few lines of what the header says.
+        text: Markdown about the weights; if it is empty, a few lines of what the header says. Its tables of scores,
+            ``| PSNR / SSIM | σ 15 | σ 25 |`` with a row for each set of images, become the hub's evaluation results.
 
     Raises:
         OSError: if it cannot be written.
@@ -105,11 +110,33 @@ def _metadata(header: WeightsHeader, text: str) -> str:
     is_identifier = re.fullmatch(r"[\w.+-]+", header.licence) is not None
     entries: dict[str, object] = {
         "library_name": "vheatir",
-        "pipeline_tag": "image-to-image",
+        "pipeline_tag": _PIPELINE,
         "license": header.licence.lower() if is_identifier else "other",
         **({} if is_identifier else {"license_name": header.licence}),
         "tags": ["image-restoration", {"denoise": "denoising", "jpeg": "jpeg-artifacts"}.get(header.task, "photo")],
         "metrics": [metric for metric in ("psnr", "ssim") if metric.upper() in text],
+        **({"model-index": [{"name": header.name, "results": results}]} if (results := [*_results(text)]) else {}),
     }
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in entries.items() if value]
     return "\n".join(["---", *lines, "---", "", ""])
+
+
+def _results(text: str) -> Iterator[dict[str, object]]:
+    """The scores of a card's tables as evaluation results of the hub: one for each set and level."""
+    for metrics, levels, rows in _TABLE.findall(text):
+        for row in rows.splitlines():
+            name, *cells = _cells(row)
+            for level, cell in zip(_cells(levels), cells, strict=False):
+                values = re.findall(r"\d+\.\d+", cell)
+                yield {
+                    "task": {"type": _PIPELINE},
+                    "dataset": {"type": re.sub(r"\W+", "-", name.lower()), "name": name, "config": level},
+                    "metrics": [
+                        {"type": metric.lower(), "name": metric, "value": float(value)}
+                        for metric, value in zip(metrics.split(" / "), values, strict=False)
+                    ],
+                }
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]

@@ -16,7 +16,12 @@ from torch import Tensor
 
 __all__ = ["in_chunks", "left_product", "linear", "prefers_onednn"]
 
-_IS_X86: Final = platform.machine().lower() in ("x86_64", "amd64")
+# asked once: for small images, asking at each product is a noticeable part of the time
+_HAS_ONEDNN: Final = (
+    platform.machine().lower() in ("x86_64", "amd64")
+    and torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+)
 #: values of a map that each thread works on at a time: a megabyte of float32
 _VALUES: Final = 2**18
 
@@ -35,13 +40,7 @@ def left_product(matrix: Tensor, x: Tensor) -> Tensor:
 
 def prefers_onednn(x: Tensor) -> bool:
     """Whether products with x are oneDNN's: float32 on an x86 processor."""
-    return (
-        _IS_X86
-        and x.dtype == torch.float32
-        and x.device.type == "cpu"
-        and torch.backends.mkldnn.is_available()
-        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    )
+    return _HAS_ONEDNN and x.dtype == torch.float32 and x.device.type == "cpu"
 
 
 def in_chunks(function: Callable[..., Tensor], *maps: Tensor, out: Tensor | None = None) -> Tensor:

@@ -112,7 +112,7 @@ def _run_one(run: PlannedRun, folder: Path, *, every: float, core: int | None) -
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
-        lines = log.read_text("utf-8").strip().splitlines()
+        lines = log.read_text("utf-8", errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"ended by signal {-done.returncode}"
         raise CompareError(f"The training {run.stem} failed: {reason} The whole output is in {log}.")
 
