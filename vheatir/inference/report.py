@@ -84,8 +84,12 @@ def json_lines(place: str, *, go_on: bool) -> Iterator[Callable[[FileReport], No
             _seek_end_of_lines(path, file)
 
         def append(report: FileReport) -> None:
-            file.write(f"{json_line(report)}\n".encode("ascii"))
-            file.flush()
+            try:
+                file.write(f"{json_line(report)}\n".encode("ascii"))
+                file.flush()
+            except OSError as error:  # of a full disk, which names no file
+                error.filename = place
+                raise
 
         yield append
 
