@@ -314,6 +314,8 @@ def test_outputs_that_would_do_harm(source: Path, output: Path, capsys: Captured
     output.symlink_to(source)
     other = source.parent / "file.txt"
     other.write_text("")
+    os.mkfifo(source.parent / "pipe.png")
+    (source.parent / "circle.png").symlink_to(source.parent / "circle.png")
 
     for given, wanted, message in (
         (source, source, "lies within the input"),
@@ -323,6 +325,10 @@ def test_outputs_that_would_do_harm(source: Path, output: Path, capsys: Captured
         (photo, photo.parent, "is the input's own folder"),
         (source, other, "is a file; give a folder"),
         (source, source.parent / "out.png", "names an image; give a folder"),
+        (image, source.parent / "out.GIF", "or get another by --format: png, jpeg, webp, tiff, bmp."),
+        (source.parent / "pipe.png", output, "pipe.png is no regular file; give an image or a folder"),
+        (source.parent / "circle.png", output, "circle.png is a link that leads nowhere; give an image or a folder"),
+        (source.parent / "none.png", output, "none.png does not exist; give an image or a folder"),
     ):
         assert run(given, wanted, *DENOISE) == 2
         assert message in capsys.readouterr().err

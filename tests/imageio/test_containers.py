@@ -212,10 +212,19 @@ def test_a_picture_turned_upright_says_so_in_its_xmp(tmp_path: Path) -> None:
     assert image.density == (150, 300)
 
 
-def test_the_xmp_of_a_gain_map_goes_with_it(tmp_path: Path) -> None:
-    image = read(tmp_path, jpeg(xmp=XMP.replace(b"dc:title", b"hdrgm:Version")))
+@pytest.mark.parametrize(
+    ("word", "what"), [(b"hdrgm:Version", "gain map"), (b"GCamera:MotionPhoto", "video of the motion photo")]
+)
+def test_the_xmp_of_what_stands_behind_the_picture_goes_with_it(tmp_path: Path, word: bytes, what: str) -> None:
+    image = read(tmp_path, jpeg(xmp=XMP.replace(b"dc:title", word)))
     assert image.xmp is None
-    assert image.note == "gain map left out"
+    assert image.note == f"{what} left out"
+
+
+def test_extended_xmp_is_said_to_be_lost(tmp_path: Path) -> None:
+    more = segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + XMP)
+    image = read(tmp_path, with_segments(jpeg(xmp=XMP), more))
+    assert (image.xmp, image.note) == (XMP, "extended XMP left out")
 
 
 COLORS = {
@@ -223,6 +232,8 @@ COLORS = {
     b"cHRM": struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000),
     b"sRGB": b"\0",
     b"cICP": bytes((9, 16, 0, 1)),
+    b"mDCV": bytes(range(24)),
+    b"cLLI": bytes(range(8)),
 }
 
 
@@ -239,6 +250,34 @@ def test_colour_chunks_that_are_lost_are_named(tmp_path: Path) -> None:
     assert prepared(tmp_path / "b.tif", image).note == "colour chunks of PNG (gAMA) left out, TIFF holds none"
     plain = read(tmp_path, png("RGB", chunk(b"sRGB", b"\0"), chunk(b"gAMA", struct.pack(">I", 45455))), "a.png")
     assert prepared(tmp_path / "b.tif", plain).note == ""  # what everybody assumes
+
+
+@pytest.mark.parametrize("name", COLORS)
+def test_damaged_colour_chunks_are_left_out(tmp_path: Path, name: bytes) -> None:
+    """Some readers refuse a picture because of one."""
+    image = read(tmp_path, png("RGB", chunk(name, COLORS[name][:-1])), "a.png")
+    assert image.note == f"damaged colour chunk {name.decode()} left out"
+    write_image(tmp_path / "b.png", image)
+    assert name not in own_chunks(tmp_path / "b.png")
+    assert np.array_equal(np.asarray(PillowImage.open(tmp_path / "b.png")), pixels())
+
+
+@pytest.mark.parametrize(("mode", "told", "written"), [("RGB", b"\5\6\5", b"\6\6\6"), ("L", b"\7", b"\7")])
+def test_significant_bits_stay_in_a_png(tmp_path: Path, mode: str, told: bytes, written: bytes) -> None:
+    image = read(tmp_path, png(mode, chunk(b"sBIT", told)), "a.png")
+    write_image(tmp_path / "b.png", image)
+    assert own_chunks(tmp_path / "b.png")[b"sBIT"] == written
+    assert prepared(tmp_path / "b.tif", image).note == ""
+
+
+def test_chunks_that_no_decoder_needs_cost_nothing(tmp_path: Path) -> None:
+    """OpenCV refuses animations without frames; others have refused what they did not know."""
+    for name, content in ((b"acTL", bytes(8)), (b"acTL", b"\0"), (b"abCd", b"own"), (b"gAMA", b""), (b"eXIf", b"no")):
+        data = png("RGB", chunk(name, content))
+        assert np.array_equal(read(tmp_path, data, "a.png").pixels, pixels())
+        assert np.array_equal(read(tmp_path, data[:-12], "a.png").pixels, pixels())  # every pixel is there
+    with pytest.raises(ImageError, match=r"a\.png cannot be read as an image: it is damaged"):
+        read(tmp_path, png("RGB", chunk(b"ABCD", b"changes what the pixels mean")), "a.png")
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
@@ -365,6 +404,44 @@ def test_texts_of_a_png_are_kept_in_a_png(tmp_path: Path) -> None:
         "Author": "Jürgen",
     }
     assert prepared(tmp_path / "b.tif", image).note == "texts of PNG left out, TIFF holds none"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (b"tEXt", b"no keyword"),
+        (b"tEXt", b"\0empty keyword"),
+        (b"tEXt", b"k" * 80 + b"\0long keyword"),
+        (b"zTXt", b"Title\0\1" + zlib.compress(b"method 1")),
+        (b"zTXt", b"Title\0\0no deflate"),
+        (b"zTXt", b"Title\0\0" + zlib.compress(bytes(2**20 + 1))),
+        (b"iTXt", b"Title\0\0\0"),
+        (b"iTXt", b"Title\0\0\0\0\0\xff no UTF-8"),
+        (b"iTXt", b"Title\0\1\1\0\0" + zlib.compress(b"method 1")),
+    ],
+)
+def test_damaged_texts_are_left_out(tmp_path: Path, name: bytes, content: bytes) -> None:
+    """Some readers refuse a picture because of one."""
+    image = read(tmp_path, png("RGB", chunk(name, content), chunk(b"tEXt", b"Title\0Hill")), "a.png")
+    assert image.note == "damaged text left out"
+    write_image(tmp_path / "b.png", image)
+    assert PillowImage.open(tmp_path / "b.png").info["Title"] == "Hill"
+
+
+def test_comments_of_a_jpeg_are_kept(tmp_path: Path) -> None:
+    data = with_segments(jpeg(), segment(0xFE, b"on a hill\0"), segment(0xFE, b"\0"), segment(0xFE, b"at noon"))
+    image = read(tmp_path, data)
+    write_image(tmp_path / "b.jpg", image, quality=90)
+    assert read_image(tmp_path / "b.jpg").texts == image.texts
+    assert PillowImage.open(tmp_path / "b.jpg").info["comment"] == b"at noon"
+    write_image(tmp_path / "b.png", image)
+    assert PillowImage.open(tmp_path / "b.png").info["Comment"] == "at noon"
+    assert b"on a hill" in (tmp_path / "b.png").read_bytes()
+    assert prepared(tmp_path / "b.tif", image).note == "texts of PNG left out, TIFF holds none"
+    title = read(tmp_path, png("RGB", chunk(b"tEXt", b"Title\0Hill"), chunk(b"tEXt", b"Comment\0low")), "a.png")
+    fitting = prepared(tmp_path / "b.jpg", title, quality=90)
+    assert fitting.note == "texts of PNG left out, JPEG holds comments alone"
+    assert fitting.texts == ((b"tEXt", b"Comment\0low"),)
 
 
 def test_a_text_does_not_bring_back_what_was_changed(tmp_path: Path) -> None:

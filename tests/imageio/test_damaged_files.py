@@ -19,7 +19,7 @@ from PIL import ImageCms, ImageFile
 from PIL.PngImagePlugin import PngInfo
 
 from vheatir.imageio.containers import read_metadata
-from vheatir.imageio.images import ImageError
+from vheatir.imageio.images import Image, ImageError
 from vheatir.imageio.jpeg import frame_header, jpeg_quality, tidied
 from vheatir.imageio.read import read_image
 from vheatir.imageio.tiff import directory_of, is_tiff, page_count
@@ -99,6 +99,7 @@ def test_changed_files_are_read_or_named(tmp_path: Path, kind: str, changes: lis
     try_to_read(tmp_path / "a", data)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([b"", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b"\x89PNG\r\n\x1a\n"]), st.binary()
 )
@@ -200,10 +201,52 @@ def test_bit_fields_that_no_decoder_knows_are_refused(tmp_path: Path, masks: tup
         read_image(tmp_path / "a.bmp")
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PPM", "JPEG2000"])
-def test_formats_that_are_not_read_are_refused_under_any_name(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("GIF", "GIF"), ("PPM", "PNM"), ("JPEG2000", "JPEG 2000"), ("PDF", "PDF"), ("ICO", "ICO"), ("DDS", "DDS"),
+        ("QOI", "QOI"),
+    ],
+)  # fmt: skip
+def test_formats_that_are_not_read_are_named_whatever_they_are_called(tmp_path: Path, kind: str, name: str) -> None:
     """OpenCV decodes some of them, JPEG 2000 of 9 bits to other pixels, of an animation one frame."""
     PillowImage.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.bin", kind)
     (tmp_path / "a.png").write_bytes((tmp_path / "a.bin").read_bytes())
-    with pytest.raises(ImageError, match="of a format that is not supported"):
+    with pytest.raises(ImageError, match=rf"a\.png is of a format that is not supported, {name}; convert it to PNG"):
         read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (b"\xff\xd8\xff\xf7", "JPEG-LS"),
+        (b"\0\0\0\x18ftypcrx ", "a camera's raw data"),
+        (b"\0\0\0\x18ftypisom", "a video"),
+        (b"<!DOCTYPE html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1", "a pointer of Git LFS"),
+    ],
+)
+def test_what_is_called_an_image_and_is_none_is_named(tmp_path: Path, start: bytes, name: str) -> None:
+    (tmp_path / "a.jpg").write_bytes(start + bytes(99))
+    with pytest.raises(ImageError, match=rf"a\.jpg is of a format that is not supported, {name}"):
+        read_image(tmp_path / "a.jpg")
+
+
+def test_a_jpeg_of_twelve_bits_is_not_called_damaged(tmp_path: Path) -> None:
+    data = bytearray(SEEDS["JPEG"])
+    data[data.index(b"\xff\xc0") + 4] = 12
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(ImageError, match=r"a\.jpg is a JPEG of 12 bits; save it as PNG or TIFF of 16 bits"):
+        read_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), "100"])
+def test_a_limit_of_size_is_a_number_above_zero(tmp_path: Path, limit: Any) -> None:
+    with pytest.raises(ValueError, match="max_megapixels is a number above 0, not "):
+        read_image(tmp_path / "a.png", max_megapixels=limit)
+
+
+@pytest.mark.parametrize("quality", [0, 101, "90", 90.5])
+def test_the_quality_of_a_jpeg_is_checked(tmp_path: Path, quality: Any) -> None:
+    with pytest.raises(ImageError, match=r"a\.jpg cannot be written: the quality of a JPEG is 1 to 100, not "):
+        write_image(tmp_path / "a.jpg", Image(np.zeros((8, 8), np.uint8)), quality=quality)

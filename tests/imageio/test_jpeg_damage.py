@@ -52,7 +52,7 @@ def read(tmp_path: Path, data: bytes) -> Array:
 def test_a_cut_under_an_end_marker_is_found(tmp_path: Path, how: dict[str, Any], mode: str) -> None:
     whole = encoded(picture(), mode, **how)
     assert read(tmp_path, whole).shape[:2] == picture().shape[:2]
-    for kept in (len(whole) // 2, len(whole) * 3 // 4, len(whole) - 60):
+    for kept in (len(whole) // 2, len(whole) * 3 // 4, len(whole) - 60, len(whole) - 8):
         with pytest.raises(ImageError, match=r"a\.jpg is cut short or damaged: .* copy it again"):
             read(tmp_path, whole[:kept] + END)
 

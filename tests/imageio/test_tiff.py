@@ -107,6 +107,16 @@ def test_gray_with_alpha_is_written_as_such(tmp_path: Path, dtype: Any) -> None:
         assert np.array_equal(again.alpha, alpha)
 
 
+def test_the_place_on_earth_stays_in_a_tiff(tmp_path: Path) -> None:
+    """GeoTIFF's tags: the size of a pixel, where the first one lies, and what the numbers mean."""
+    place = {33550: (10.0, 10.0, 0.0), 33922: (0.0, 0.0, 0.0, 4e5, 5e6, 0.0), 34735: (1, 1, 0, 1, 1024, 0, 1, 1)}
+    tags = [(tag, 3 if tag == 34735 else 12, len(values), values, True) for tag, values in place.items()]
+    tifffile.imwrite(tmp_path / "a.tif", pixels(4, 6), extratags=tags)
+    write_image(tmp_path / "b.tif", read_image(tmp_path / "a.tif"))
+    with tifffile.TiffFile(tmp_path / "b.tif") as written:
+        assert {tag: written.pages.first.tags[tag].value for tag in place} == place
+
+
 def test_a_tiff_that_tells_nothing_has_no_exif_data() -> None:
     buffer = io.BytesIO()
     PillowImage.fromarray(pixels(3, 3)).save(buffer, "TIFF")

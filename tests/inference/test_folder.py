@@ -566,6 +566,40 @@ def test_a_link_to_itself_fails_alone(source: Path, output: Path, capsys: Captur
     assert [f"{source / name}.png cannot be opened (Too many" in told for name in "bcd"] == [True] * 3
 
 
+def test_names_cannot_break_lines_or_command_the_terminal(source: Path, output: Path, capsys: Captured) -> None:
+    names = {
+        "two\nlines": r"two\nlines",
+        "red\x1b[31m": r"red\x1b[31m",
+        "over\r": r"over\r",
+        "turned\u202e": r"turned\u202e",
+        "\x9b2J": r"\x9b2J",
+    }
+    for name in names:
+        (source / f"{name}.png").write_bytes(encoded(".png", pixels(8, 8)))
+        (source / f"{name}.bmp").write_bytes(b"no image")
+    assert run(source, output, *DENOISE, "--dry-run") == 0
+    planned = capsys.readouterr().out
+    assert run(source, output, *DENOISE) == 1
+    told = capsys.readouterr()
+    for name, shown in names.items():
+        assert (output / f"{name}.png").exists()
+        for text, suffix in ((planned, "png"), (told.out, "png"), (told.err, "bmp")):
+            assert f"{shown}.{suffix}" in text
+            assert name not in text
+    assert run(source / "no\nfolder", output, *DENOISE) == 2
+    assert rf"{source}/no\nfolder does not exist" in capsys.readouterr().err
+
+
+def test_what_is_logged_has_names_on_one_line(source: Path, output: Path, repository: Path) -> None:
+    folder = source / "two\nlines"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    (folder / "notes.txt").touch()
+    command = [sys.executable, "-m", "vheatir", "restore", *DENOISE, "--dry-run", str(folder), str(output)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=repository, check=True)
+    assert done.stderr == rf"1 other files in {source}/two\nlines are left out (.txt: 1)" + "\n"
+
+
 def test_outputs_that_are_links_in_circles_are_named(
     source: Path, output: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -623,6 +657,22 @@ def test_an_error_while_writing_names_the_result(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"a\.png") as caught, atomic_path(tmp_path / "a.png") as temporary:
         temporary.write_bytes(b"")
     assert (caught.value.filename, caught.value.filename2) == (str(tmp_path / "a.png"), None)
+
+
+def test_a_report_that_cannot_be_written_is_named(source: Path, output: Path, capsys: Captured) -> None:
+    """A full disk names no file."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no full device here")
+    (source / "a.png").write_bytes(encoded(".png", pixels(8, 8)))
+    assert run(source, output, *DENOISE, "--report", "/dev/full") == 2
+    assert "error: /dev/full: No space left on device." in capsys.readouterr().err
+
+
+def test_empty_names_are_not_the_folder_that_one_is_in(source: Path, capsys: Captured) -> None:
+    """As the shell makes them of variables that are not set."""
+    for arguments in (("", str(source)), (str(source), "")):
+        assert main(["restore", *DENOISE, *arguments]) == 2
+        assert "The name of the input or of the output is empty" in capsys.readouterr().err
 
 
 def test_what_cannot_be_written_is_found_before_the_network_runs(

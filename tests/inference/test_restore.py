@@ -331,7 +331,8 @@ def test_a_loaded_model_keeps_its_device() -> None:
     [
         (np.zeros((4, 4), dtype=bool), "uint8, uint16, or float in .* not bool"),
         (np.zeros((4, 4), dtype=np.int32), "not int32"),
-        (torch.zeros(1, 4, 4, dtype=torch.uint8), "floating-point type"),
+        (torch.zeros(1, 4, 4, dtype=torch.uint8), "must be float16, bfloat16, float32 or float64"),
+        (torch.zeros(1, 4, 4).to(torch.float8_e5m2), "must be float16, bfloat16, float32 or float64"),
         (torch.zeros(1, 4, 4).to_sparse(), "sparse, or on the device meta"),
         (torch.zeros(1, 4, 4, device="meta"), "sparse, or on the device meta"),
         ([[0.5]], r"NumPy array or a torch tensor, not list\.$"),

@@ -489,7 +489,7 @@ def test_a_broken_training_image_is_named(folder: Path, capsys: pytest.CaptureFi
     assert refused(capsys, vheatir.train, "-opt", path) == message
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "zeros", "other", "no weights"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeros", "other", "no weights", "cut weights"])
 def test_a_broken_training_state_gives_way_to_the_one_before(folder: Path, damage: str) -> None:
     path = str(write_options(folder / "o.yml", training_options()))
     assert main(vheatir.train, "-opt", path) == 0
@@ -499,6 +499,8 @@ def test_a_broken_training_state_gives_way_to_the_one_before(folder: Path, damag
     before, whole = load(weights), newest.read_bytes()
     if damage == "no weights":
         weights.unlink()
+    elif damage == "cut weights":
+        weights.write_bytes(weights.read_bytes()[:-500])
     elif damage == "other":
         torch.save({"iter": 8}, newest)
     else:

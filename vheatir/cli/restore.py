@@ -23,6 +23,7 @@ from vheatir.cli.shared import (
     make_folder,
     new_parser,
     number_or_auto,
+    printable,
     progress,
 )
 from vheatir.errors import UsageError
@@ -254,6 +255,8 @@ def _restoring(arguments: argparse.Namespace) -> Callable[[Job], FileReport]:
 
 def _check_arguments(arguments: argparse.Namespace) -> None:
     """Refuse a missing level, or one of the other task; and files that would land among the inputs."""
+    if not arguments.input or not arguments.output:
+        raise UsageError("The name of the input or of the output is empty; the folder that you are in is called . .")
     if arguments.task == "denoise" and arguments.sigma is None:
         raise UsageError("--task denoise needs --sigma, the standard deviation of the noise in 8-bit units, or auto.")
     if arguments.task == "denoise" and arguments.quality is not None:
@@ -282,12 +285,12 @@ def _print_plan(jobs: Iterable[Job], *, skip_existing: bool) -> int:
     code = DONE
     for job in jobs:
         if job.problem is not None:
-            print(f"{job.name}: {job.problem}")
+            print(printable(f"{job.name}: {job.problem}"))
             code = FAILED
         elif skip_existing and job.destination.exists():
-            print(f"{job.name} -> {job.destination}  skipped, it exists")
+            print(printable(f"{job.name} -> {job.destination}  skipped, it exists"))
         else:
-            print(f"{job.name} -> {job.destination}")
+            print(printable(f"{job.name} -> {job.destination}"))
     return code
 
 
@@ -366,14 +369,14 @@ def _follow(reports: Iterable[FileReport], arguments: argparse.Namespace, *, tot
                     append(report)
                     tally.add(report)
                     if report.reason is not None:
-                        tqdm.write(f"failed: {report.reason}", file=sys.stderr)
+                        tqdm.write(printable(f"failed: {report.reason}"), file=sys.stderr)
                     elif report.status == "restored" and not arguments.quiet:
-                        say(_line(report), file=sys.stdout)
+                        say(printable(_line(report)), file=sys.stdout)
                     advance(f"{tally.megapixels / tally.seconds:.3g} megapixels/s" if tally.megapixels else "")
             is_done = True
         finally:
             if not arguments.quiet and (is_done or tally.counts):
-                print(tally.sentence(arguments.output))
+                print(printable(tally.sentence(arguments.output)))
     if not tally.counts and arguments.shard == (1, 1):  # a part of many may be empty
         raise UsageError(f"The input {arguments.input} holds no images that are wanted.")
     if not tally.counts["failed"]:

@@ -6,9 +6,11 @@ import argparse
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -25,6 +27,7 @@ __all__ = [
     "new_parser",
     "number_or_auto",
     "print_what_can_be_printed",
+    "printable",
     "progress",
     "run_command",
     "watched",
@@ -42,6 +45,8 @@ exit codes:
   0 done; 1 restore: some files failed, report --check: a page is out of date; 2 wrong usage, or something that cannot
   be read, used or written; 130 interrupted, what was finished is kept"""
 
+#: control characters, ends of lines, and what reverses the direction of writing
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 #: what to install for a package that is missing
 _SOURCES: Final = {
     "torch": "torch",
@@ -78,7 +83,9 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
     """
     from vheatir.system.allocator import keep_freed_memory
 
-    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_NamesOnOneLine("%(message)s"))
+    logging.basicConfig(level=logging.WARNING if quiet else logging.INFO, handlers=[handler])
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # failures are reported in our own words
     keep_freed_memory()
     try:
@@ -87,7 +94,7 @@ def run_command(command: Callable[[], int], *, quiet: bool = False) -> int:
         sentence = _sentence(error)
         if sentence is None or sys.flags.dev_mode:
             raise
-        print(f"error: {sentence}", file=sys.stderr)
+        print(printable(f"error: {sentence}"), file=sys.stderr)
         return BAD_USAGE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -103,6 +110,21 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
     return str(error)
+
+
+def printable(text: str) -> str:
+    """A line with escapes in place of what would end it, turn it round, or command the terminal: names may hold it."""
+    return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class _NamesOnOneLine(logging.Formatter):
+    """Escapes names in what is logged; a message itself may have several lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if isinstance(record.args, tuple):
+            record = copy(record)
+            record.args = tuple(printable(str(x)) if isinstance(x, str | Path) else x for x in record.args or ())
+        return super().format(record)
 
 
 def print_what_can_be_printed() -> None:

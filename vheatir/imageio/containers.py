@@ -20,6 +20,15 @@ from PIL import ImageCms
 
 from vheatir.imageio.jpeg import header_segments, is_jpeg
 from vheatir.imageio.png import SIGNATURE, is_png, png_chunk, png_chunks
+from vheatir.imageio.texts import (
+    LONGEST_TEXT,
+    international_text,
+    iptc_of,
+    is_whole_text,
+    raw_profile,
+    resources_of,
+    unfolded,
+)
 from vheatir.imageio.tiff import is_tiff, resolution_exif, resolution_of, tags_of_tiff
 
 __all__ = ["Metadata", "checked", "fitted", "read_metadata", "with_metadata_in"]
@@ -28,25 +37,32 @@ __all__ = ["Metadata", "checked", "fitted", "read_metadata", "with_metadata_in"]
 Density = tuple[float, float]
 
 _EXIF_HEAD, _XMP_HEAD, _ICC_HEAD = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
-_MPF_HEAD: Final = b"MPF\0"
-_APP0, _APP1, _APP2, _APP13 = 0xE0, 0xE1, 0xE2, 0xED
+_MPF_HEAD, _MORE_XMP_HEAD = b"MPF\0", b"http://ns.adobe.com/xmp/extension/\0"
+_APP0, _APP1, _APP2, _APP13, _COMMENT = 0xE0, 0xE1, 0xE2, 0xED, 0xFE
+#: as which a comment of JPEG stands among the texts of PNG
+_COMMENT_HEAD: Final = b"Comment\0"
 _XMP_KEYWORD: Final = b"XML:com.adobe.xmp"
 _RAW_EXIF: Final = b"Raw profile type exif"
 #: texts in which programs keep IPTC data
 _RAW_IPTC: Final = (b"Raw profile type iptc", b"Raw profile type 8bim")
 _TEXTS: Final = (b"tEXt", b"zTXt", b"iTXt")
-_MOST_TEXT: Final = 2**20
-#: Photoshop's image resources, among them IPTC data
-_RESOURCES_HEAD, _RESOURCE, _IPTC_RESOURCE = b"Photoshop 3.0\0", b"8BIM", 0x0404
-#: PNG's chunks that say what the numbers mean as colours
-_COLOR_CHUNKS: Final = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+_RESOURCES_HEAD: Final = b"Photoshop 3.0\0"
+_BAD_PROFILE: Final = "damaged ICC profile left out"
+#: PNG's chunks that say what the numbers mean as colours -> bytes of each
+_COLOR_CHUNKS: Final = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32, b"mDCV": 24, b"cLLI": 8}
+#: the one that says how many bits of a sample mean something; as many as there are samples, by colour type
+_SIGNIFICANT: Final = b"sBIT"
+_SAMPLES: Final = {0: 1, 2: 3, 4: 2, 6: 4}
 _INCH: Final = 0.0254
 _MOST_SEGMENT: Final = 65533
 #: unfolded metadata of a PNG end here: a few kilobytes can unfold to any size
 _MOST_UNFOLDED: Final = 64 * 2**20
 _CHUNK_ICC: Final = _MOST_SEGMENT - len(_ICC_HEAD) - 2
 _ORIENTATION: Final = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8](?=[\"'<])")
-_GAIN_MAP: Final = (b"hdrgm:", b"HDRGainMap", b"apdi:")
+#: words in an XMP packet about what stands behind the picture in its file, and is lost
+_BEHIND: Final = dict.fromkeys((b"hdrgm:", b"HDRGainMap", b"apdi:"), "gain map") | dict.fromkeys(
+    (b"GCamera:MotionPhoto", b"GCamera:MicroVideo"), "video of the motion photo"
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +74,9 @@ class Metadata:
         icc: ICC profile, or None.
         xmp: XMP packet, or None.
         density: pixels of an inch in x and y, or None.
-        colors: PNG's chunks gAMA, cHRM, sRGB and cICP, as pairs of name and content.
+        colors: PNG's chunks gAMA, cHRM, sRGB, cICP, mDCV, cLLI and sBIT, as pairs of name and content.
         iptc: title, caption, author and the like as records of IPTC-IIM, or None.
-        texts: PNG's chunks tEXt, zTXt and iTXt, as pairs of name and content, but for XMP.
+        texts: PNG's chunks tEXt, zTXt and iTXt, as pairs of name and content, but for XMP; comments of JPEG.
         notes: what was left out, in words.
     """
 
@@ -107,13 +123,14 @@ def checked(metadata: Metadata) -> Metadata:
     """Leave out what is damaged."""
     if metadata.exif is not None and not is_tiff(metadata.exif):
         metadata = metadata.without("exif", "damaged EXIF data left out")
-    if metadata.xmp is not None and any(mark in metadata.xmp for mark in _GAIN_MAP):
-        metadata = metadata.without("xmp", "gain map left out")
+    lost = next((what for mark, what in _BEHIND.items() if mark in (metadata.xmp or b"")), None)
+    if lost is not None:
+        metadata = metadata.without("xmp", f"{lost} left out")
     if metadata.icc is not None:
         # some programs fill up their profiles
         metadata = replace(metadata, icc=metadata.icc[: max(128, int.from_bytes(metadata.icc[:4], "big"))])
         if profile_colors(metadata.icc or b"") is None:
-            metadata = metadata.without("icc", "damaged ICC profile left out")
+            metadata = metadata.without("icc", _BAD_PROFILE)
     return metadata
 
 
@@ -142,11 +159,17 @@ def fitted(metadata: Metadata, suffix: str, *, is_gray: bool) -> Metadata:
         for name, words in (("exif", "EXIF data"), ("icc", "ICC profile"), ("xmp", "XMP")):
             if getattr(metadata, name) is not None:
                 metadata = metadata.without(name, f"{words} left out, BMP holds none")
+    if kind != "png":
+        metadata = replace(metadata, colors=tuple(pair for pair in metadata.colors if pair[0] != _SIGNIFICANT))
     if kind != "png" and metadata.colors:
         is_plain = any(name == b"sRGB" for name, _ in metadata.colors) or metadata.icc is not None
         metadata = replace(metadata, colors=()) if is_plain else metadata.without("colors", _lost(metadata, kind))
     if kind != "png" and metadata.texts:
-        metadata = metadata.without("texts", f"texts of PNG left out, {kind.upper()} holds none")
+        comments = tuple(pair for pair in metadata.texts if kind == "jpeg" and _comment_of(*pair) is not None)
+        if comments != metadata.texts:
+            holds = "comments alone" if kind == "jpeg" else "none"
+            metadata = metadata.without("texts", f"texts of PNG left out, {kind.upper()} holds {holds}")
+        metadata = replace(metadata, texts=comments)
     if kind in ("bmp", "webp") and metadata.iptc is not None:
         metadata = metadata.without("iptc", f"IPTC data left out, {kind.upper()} holds none")
     if kind == "jpeg":
@@ -201,8 +224,12 @@ def _of_jpeg(data: bytes) -> Metadata:
     icc, notes = _icc_of_jpeg([payload[len(_ICC_HEAD) :] for marker, payload in segments if _is_icc(marker, payload)])
     if any(marker == _APP2 and _is(payload, _MPF_HEAD) for marker, payload in segments):
         notes = (*notes, "further pictures of the file left out")
+    if any(marker == _APP1 and _is(payload, _MORE_XMP_HEAD) for marker, payload in segments):
+        notes = (*notes, "extended XMP left out")
     xmp = next(iter(xmps), None) or None
-    return Metadata(exif, icc, xmp, density=_jfif_density(jfif), iptc=_iptc_of(resources), notes=notes)
+    comments = [payload.replace(b"\0", b"") for marker, payload in segments if marker == _COMMENT]
+    texts = tuple((b"tEXt", _COMMENT_HEAD + comment) for comment in comments if comment)
+    return Metadata(exif, icc, xmp, _jfif_density(jfif), iptc=iptc_of(resources), texts=texts, notes=notes)
 
 
 def _is(payload: bytes, head: bytes) -> bool:
@@ -220,7 +247,7 @@ def _icc_of_jpeg(chunks: list[bytes]) -> tuple[bytes | None, tuple[str, ...]]:
     numbered = {chunk[0]: chunk[2:] for chunk in chunks if len(chunk) > 2}
     counts = {chunk[1] for chunk in chunks if len(chunk) > 2}
     if len(counts) != 1 or sorted(numbered) != list(range(1, counts.pop() + 1)):
-        return None, ("damaged ICC profile left out",)
+        return None, (_BAD_PROFILE,)
     return b"".join(numbered[number] for number in sorted(numbered)), ()
 
 
@@ -240,72 +267,42 @@ def _of_png(data: bytes) -> Metadata:
         if name == b"eXIf":
             found = replace(found, exif=content.removeprefix(_EXIF_HEAD) or None)
         elif name == b"iCCP":
-            icc = _unfolded(content[content.find(b"\0") + 2 :])
-            found = replace(found, icc=icc) if icc else replace(found, notes=("damaged ICC profile left out",))
+            icc = unfolded(content[content.find(b"\0") + 2 :], _MOST_UNFOLDED)
+            found = replace(found, icc=icc) if icc else replace(found, notes=(*found.notes, _BAD_PROFILE))
         elif name == b"iTXt" and content.startswith(_XMP_KEYWORD + b"\0"):
-            found = replace(found, xmp=_itxt(content[len(_XMP_KEYWORD) + 1 :]))
+            found = replace(found, xmp=international_text(content[len(_XMP_KEYWORD) + 1 :], _MOST_UNFOLDED) or None)
         elif name == b"zTXt" and content.startswith(_RAW_EXIF) and found.exif is None:
-            found = replace(found, exif=_raw_profile(_unfolded(content[content.find(b"\0") + 2 :])))
+            found = replace(found, exif=_raw_exif(unfolded(content[content.find(b"\0") + 2 :], _MOST_UNFOLDED)))
         elif name == b"tEXt" and content.startswith(_RAW_EXIF) and found.exif is None:
-            found = replace(found, exif=_raw_profile(content[len(_RAW_EXIF) + 1 :]))
+            found = replace(found, exif=_raw_exif(content[len(_RAW_EXIF) + 1 :]))
         elif name == b"pHYs" and len(content) == 9 and content[8] == 1:
             found = replace(found, density=_from_metres(*struct.unpack(">II", content[:8])))
         elif name in (b"zTXt", b"tEXt") and content.startswith(_RAW_IPTC) and found.iptc is None:
             folded = content[content.find(b"\0") + 1 :]
-            profile = _raw_profile(_unfolded(folded[1:]) if name == b"zTXt" else folded)
-            found = replace(found, iptc=_iptc_of(profile or b""))
-        elif name in _TEXTS and len(content) > _MOST_TEXT:
+            profile = raw_profile(unfolded(folded[1:], _MOST_UNFOLDED) if name == b"zTXt" else folded)
+            found = replace(found, iptc=iptc_of(profile or b""))
+        elif name in _TEXTS and len(content) > LONGEST_TEXT:
             found = replace(found, notes=(*found.notes, "text of more than 1 MiB left out"))
         elif name in _TEXTS and not content.startswith((_RAW_EXIF, *_RAW_IPTC, _XMP_KEYWORD)):
-            texts.append((name, content))
-        elif name in _COLOR_CHUNKS:
+            if is_whole_text(name, content):
+                texts.append((name, content))
+            else:
+                found = replace(found, notes=(*found.notes, "damaged text left out"))
+        elif len(content) == _COLOR_CHUNKS.get(name) or (name == _SIGNIFICANT and 1 <= max(content, default=0) <= 16):
             colors[name] = content
+        elif name in _COLOR_CHUNKS:
+            found = replace(found, notes=(*found.notes, f"damaged colour chunk {name.decode()} left out"))
     return replace(found, colors=tuple(colors.items()), texts=tuple(texts))
 
 
-def _iptc_of(resources: bytes) -> bytes | None:
-    """The IPTC data among Photoshop's image resources: each has a mark, number, name, length and content."""
-    at = 0
-    while resources[at : at + 4] == _RESOURCE and at + 7 <= len(resources):
-        number, name = int.from_bytes(resources[at + 4 : at + 6], "big"), resources[at + 6]
-        start = at + 6 + (name + 2) // 2 * 2 + 4
-        length = int.from_bytes(resources[start - 4 : start], "big")
-        content = resources[start : start + length]
-        if number == _IPTC_RESOURCE:
-            return content if content and len(content) == length else None
-        at = start + length + length % 2
-    return None
+def _raw_exif(text: bytes | None) -> bytes | None:
+    return (raw_profile(text) or b"").removeprefix(_EXIF_HEAD) or None
 
 
-def _resources_of(iptc: bytes) -> bytes:
-    head = _RESOURCE + struct.pack(">HH", _IPTC_RESOURCE, 0) + struct.pack(">I", len(iptc))
-    return head + iptc + b"\0" * (len(iptc) % 2)
-
-
-def _raw_profile(text: bytes | None) -> bytes | None:
-    """EXIF data as ImageMagick and others write them into a text: name and length, then digits of base 16."""
-    parts = (text or b"").split(None, 2)
-    try:
-        return bytes.fromhex(parts[2].decode("ascii")).removeprefix(_EXIF_HEAD) if len(parts) == 3 else None
-    except ValueError:
-        return None
-
-
-def _itxt(content: bytes) -> bytes | None:
-    """The text behind flag and method of compression, language and translated keyword."""
-    parts = content[2:].split(b"\0", 2)
-    if len(parts) < 3:
-        return None
-    return (_unfolded(parts[2]) if content[0] else parts[2]) or None
-
-
-def _unfolded(data: bytes) -> bytes | None:
-    unfolder = zlib.decompressobj()
-    try:
-        unfolded = unfolder.decompress(data, _MOST_UNFOLDED)
-    except zlib.error:
-        return None
-    return unfolded if unfolder.eof else None
+def _comment_of(name: bytes, content: bytes) -> bytes | None:
+    """What a text of PNG is as a comment of JPEG, if it is one."""
+    is_one = name == b"tEXt" and content.startswith(_COMMENT_HEAD) and len(content) <= _MOST_SEGMENT
+    return content.removeprefix(_COMMENT_HEAD) if is_one else None
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -323,7 +320,11 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _into_png(data: bytes, metadata: Metadata) -> bytes:
-    chunks = list(metadata.colors)
+    samples = _SAMPLES[data[25]]
+    chunks = [
+        (name, bytes([min(max(content), data[24])]) * samples if name == _SIGNIFICANT else content)
+        for name, content in metadata.colors
+    ]
     if metadata.icc is not None:
         chunks.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc)))
     if metadata.density is not None:
@@ -333,7 +334,7 @@ def _into_png(data: bytes, metadata: Metadata) -> bytes:
     if metadata.xmp is not None:
         chunks.append((b"iTXt", _XMP_KEYWORD + b"\0\0\0\0\0" + metadata.xmp))
     if metadata.iptc is not None:
-        resources = _resources_of(metadata.iptc)
+        resources = resources_of(metadata.iptc)
         profile = f"\niptc\n{len(resources):8d}\n{resources.hex()}\n".encode("ascii")
         chunks.append((b"zTXt", _RAW_IPTC[0] + b"\0\0" + zlib.compress(profile)))
     chunks += metadata.texts
@@ -356,7 +357,8 @@ def _into_jpeg(data: bytes, metadata: Metadata) -> bytes:
     if metadata.xmp is not None:
         added.append(_segment(_APP1, _XMP_HEAD + metadata.xmp))
     if metadata.iptc is not None:
-        added.append(_segment(_APP13, _RESOURCES_HEAD + _resources_of(metadata.iptc)))
+        added.append(_segment(_APP13, _RESOURCES_HEAD + resources_of(metadata.iptc)))
+    added += [_segment(_COMMENT, comment) for pair in metadata.texts if (comment := _comment_of(*pair)) is not None]
     icc = metadata.icc or b""
     pieces = [icc[at : at + _CHUNK_ICC] for at in range(0, len(icc), _CHUNK_ICC)]
     added += [

@@ -5,12 +5,22 @@ from __future__ import annotations
 from vheatir.imageio.jpeg import frame_header, is_jpeg
 from vheatir.imageio.png import SIGNATURE
 
-__all__ = ["heif_bits", "heif_name", "stored_size"]
+__all__ = ["heif_bits", "heif_name", "other_name", "stored_size"]
 
 # brands of ISO/IEC 23008-12 and AVIF files -> how people call them
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"mif1": "HEIF", b"msf1": "HEIF"} | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIC"
 )
+
+# how files of formats that are not read begin -> what they are
+_OTHERS = {
+    b"GIF8": "GIF", b"8BPS": "Photoshop", b"%PDF": "PDF", b"v/1\x01": "OpenEXR", b"#?RADIANCE": "Radiance HDR",
+    b"\0\0\0\x0cjP  ": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL", b"\xff\xd8\xff\xf7": "JPEG-LS", b"II\xbc": "JPEG XR", b"\0\0\1\0": "ICO",
+    b"DDS ": "DDS", b"qoif": "QOI", b"gimp xcf": "GIMP", b"SIMPLE  =": "FITS", b"FUJIFILM": "a camera's raw data",
+    b"PK\3\4": "ZIP", b"\x1f\x8b": "gzip", b"<svg": "SVG", b"<?xml": "XML", b"<!DOCTYPE": "a web page",
+    b"<!doctype": "a web page", b"<html": "a web page", b"version https://git-lfs": "a pointer of Git LFS",
+} | {b"P%d%c" % (kind, blank): "PNM" for kind in range(1, 8) for blank in b" \n\r\t"}  # fmt: skip
 
 # bytes of the header of the first BMP files, which has shorter fields
 _OS2_HEADER = 12
@@ -36,6 +46,13 @@ def stored_size(data: bytes) -> tuple[int, int] | None:
 def heif_name(data: bytes) -> str:
     """Return "AVIF", "HEIC" or "HEIF" for a file of that kind, "" for any other."""
     return _BRANDS.get(data[8:12], "") if data[4:8] == b"ftyp" else ""
+
+
+def other_name(data: bytes) -> str:
+    """Return the name of a format that is not read, if a file of it begins so; "" for any other."""
+    if data[4:8] == b"ftyp":
+        return "a camera's raw data" if data[8:11] == b"crx" else "" if heif_name(data) else "a video"
+    return next((name for start, name in _OTHERS.items() if data.startswith(start)), "")
 
 
 def heif_bits(data: bytes) -> int:

@@ -33,8 +33,8 @@ _RESTARTS: Final = range(0xD0, 0xD8)
 _HUFFMAN_FRAMES: Final = frozenset({0xC0, 0xC1, 0xC2})
 _SEQUENTIAL_FRAMES: Final = frozenset({0xC0, 0xC1})
 _PROGRESSIVE_FRAMES: Final = frozenset({0xC2, 0xCA})
-#: no byte of it is 255, which would start a marker
-_JUNK: Final = bytes((37 * i + 11) % 251 for i in range(64))
+#: no byte of it is 255, which would start a marker; its first bit is no 0, which decoders put where bits are missing
+_JUNK: Final = bytes((37 * i + 203) % 251 for i in range(64))
 _END_OF_BLOCK: Final = 0
 #: bytes at the end of a piece that are changed; as many less one may be left over without harm
 _TAIL: Final = 8

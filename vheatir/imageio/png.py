@@ -10,12 +10,23 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SIGNATURE", "encode_gray_alpha_png", "is_gray_png", "is_png", "png_chunk", "png_chunks", "png_is_cut"]
+__all__ = [
+    "SIGNATURE",
+    "bare_png",
+    "encode_gray_alpha_png",
+    "is_gray_png",
+    "is_png",
+    "png_chunk",
+    "png_chunks",
+    "png_is_cut",
+]
 
 Array = npt.NDArray[Any]
 
 #: the first bytes of a PNG file
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+#: the bit of a chunk's first letter that is set where decoders may pass it over
+_ANCILLARY: Final = 0x20
 
 
 def is_png(data: bytes) -> bool:
@@ -35,15 +46,27 @@ def png_is_cut(data: bytes) -> bool:
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield (name, content) of a PNG file's chunks that are whole, pixels left out."""
-    offset = len(SIGNATURE)
-    while offset + 12 <= len(data):
-        length, name = int.from_bytes(data[offset : offset + 4], "big"), data[offset + 4 : offset + 8]
-        end = offset + 12 + length
+    for name, start, end in _placed_chunks(data):
+        if name not in (b"IDAT", b"fdAT"):
+            yield name, data[start + 8 : end - 4]
+
+
+def bare_png(data: bytes) -> bytes:
+    """Return a PNG file with an end, without the chunks that decoding needs not: they cannot cost the picture then."""
+    places = _placed_chunks(data)
+    kept = [data[start:end] for name, start, end in places if name == b"tRNS" or not name[0] & _ANCILLARY]
+    return b"".join((SIGNATURE, *kept, png_chunk(b"IEND", b"")))
+
+
+def _placed_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield (name, start, end) of the chunks that are whole, up to IEND."""
+    start = len(SIGNATURE)
+    while start + 12 <= len(data):
+        name, end = data[start + 4 : start + 8], start + 12 + int.from_bytes(data[start : start + 4], "big")
         if end > len(data) or name == b"IEND":
             return
-        if name not in (b"IDAT", b"fdAT"):
-            yield name, data[offset + 8 : end - 4]
-        offset = end
+        yield name, start, end
+        start = end
 
 
 def is_gray_png(data: bytes) -> bool:

@@ -5,11 +5,13 @@ OpenCV's codecs, which keep 16 bits; Pillow's for CMYK; for TIFF, see :mod:`vhea
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import stat
 from contextlib import suppress
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +23,11 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from vheatir.imageio.containers import Metadata, checked, read_metadata
-from vheatir.imageio.headers import heif_bits, heif_name, stored_size
+from vheatir.imageio.headers import heif_bits, heif_name, other_name, stored_size
 from vheatir.imageio.images import Image, ImageError
 from vheatir.imageio.jpeg import frame_header, is_jpeg, jpeg_quality, tidied
 from vheatir.imageio.jpeg_damage import jpeg_damage
-from vheatir.imageio.png import is_gray_png, is_png, png_chunks, png_is_cut
+from vheatir.imageio.png import bare_png, is_gray_png, is_png, png_chunks, png_is_cut
 from vheatir.imageio.tiff import is_tiff
 from vheatir.imageio.tiff_pixels import TiffError, read_layout, read_pixels
 from vheatir.imageio.white_level import white_level
@@ -36,6 +38,11 @@ __all__ = ["MAX_MEGAPIXELS", "read_image"]
 MAX_MEGAPIXELS: Final = 500.0
 
 _DEEPEST: Final = 65535
+_BITS_OF_JPEG: Final = 8
+_UNKNOWN: Final = (
+    "cannot be read as an image: it is damaged, or of a format that is not supported; copy it again, or convert it to "
+    "PNG first."
+)
 _CMYK_NOTE: Final = "converted from CMYK to sRGB"
 
 
@@ -54,16 +61,20 @@ def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
     between its segments or behind it does no harm.
 
     Raises:
+        ValueError: if the limit is no number above 0.
         ImageError: if it cannot be opened, is damaged or animated, has several pages, is too large, or a type of
             pixel that is not supported.
     """
+    limit = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
+    if not (isinstance(limit, Real) and limit > 0):
+        raise ValueError(f"max_megapixels is a number above 0, not {limit!r}.")
     data = _read_bytes(path)
     data = tidied(data) or data
     _refuse_unsupported(path, data)
-    _refuse_bomb(path, stored_size(data), max_megapixels or MAX_MEGAPIXELS)
+    _refuse_bomb(path, stored_size(data), limit)
     if is_tiff(data):
-        return _with_white(data, _read_tiff(path, data, max_megapixels or MAX_MEGAPIXELS))
-    image = _read_other(path, data, max_megapixels or MAX_MEGAPIXELS)
+        return _with_white(data, _read_tiff(path, data, limit))
+    image = _read_other(path, data, limit)
     told = read_metadata(data) if image.metadata == Metadata() else image.metadata
     return _with_white(data, image.telling(replace(told, icc=None) if image.note == _CMYK_NOTE else told))
 
@@ -79,8 +90,10 @@ def _read_other(path: Path, data: bytes, max_megapixels: float) -> Image:
     """Anything but a TIFF; without its metadata, unless a plugin of Pillow reads them too."""
     if heif_name(data):
         return _with_plugin(path, data, max_megapixels)
-    _refuse_damaged_jpeg(path, data)
     frame = frame_header(data) if is_jpeg(data) else None
+    if frame is not None and frame.precision != _BITS_OF_JPEG:
+        raise ImageError(f"{path} is a JPEG of {frame.precision} bits; save it as PNG or TIFF of 16 bits first.")
+    _refuse_damaged_jpeg(path, data)
     if frame is not None and len(frame.components) == 4:
         return replace(_cmyk_jpeg(path, data), jpeg_quality=_quality(data))
     image = _bmp(path, data) if data.startswith(b"BM") else _with_opencv(path, data)
@@ -96,14 +109,19 @@ def _read_bytes(path: Path) -> bytes:
             raise ImageError(f"{path} cannot be read: it is no regular file; leave it out.")
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path} cannot be opened ({error.strerror}); check that you may read it.") from error
+        is_lost = path.is_symlink() and error.errno in (errno.ENOENT, errno.ELOOP)
+        remedy = "it is a link that leads nowhere, remove it" if is_lost else "check that you may read it"
+        raise ImageError(f"{path} cannot be opened ({error.strerror}); {remedy}.") from error
 
 
 def _refuse_unsupported(path: Path, data: bytes) -> None:
     if not data:
         raise ImageError(f"{path} is empty (0 bytes); copy it again from where it came.")
+    name = other_name(data)
+    if name:
+        raise ImageError(f"{path} is of a format that is not supported, {name}; convert it to PNG first.")
     if not (is_png(data) or is_jpeg(data) or is_tiff(data) or heif_name(data) or data.startswith((b"BM", b"RIFF"))):
-        raise ImageError(f"{path} cannot be read as an image: it is damaged, or of a format that is not supported.")
+        raise ImageError(f"{path} {_UNKNOWN}")
     if is_png(data) and png_is_cut(data):
         raise ImageError(f"{path} is cut short or damaged: its PNG data do not reach their end; copy it again.")
     if _is_animated(data):
@@ -146,11 +164,12 @@ def _from_cmyk(image: Image) -> Image:
 
 def _with_opencv(path: Path, data: bytes) -> Image:
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags=cv2.IMREAD_UNCHANGED)
+        bare = bare_png(data) if is_png(data) else data
+        decoded = cv2.imdecode(np.frombuffer(bare, np.uint8), flags=cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ImageError(f"{path} cannot be decoded ({error.err}); convert it to PNG first.") from error
     if decoded is None or decoded.size == 0:
-        raise ImageError(f"{path} cannot be read as an image: it is damaged, or of a format that is not supported.")
+        raise ImageError(f"{path} {_UNKNOWN}")
     if decoded.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{path} has pixels of type {decoded.dtype}; save it with 8 or 16 bits per channel first.")
     channels = 1 if decoded.ndim == 2 else decoded.shape[2]

@@ -41,10 +41,12 @@ _WHOLE: Final = {1: "u1", 3: "<u2", 4: "<u4", 13: "<u4", 16: "<u8", 18: "<u8"}
 _LAST_CLASSIC: Final = 13
 #: tags whose value is the place of another directory: EXIF, GPS, interoperability
 _POINTERS: Final = frozenset({34665, 34853, 40965})
-#: tags of the main directory that describe the picture, not how its pixels lie in the file: title, maker, model,
-#: orientation, resolution and its unit, software, date, artist, computer, rating, IPTC, Windows' titles, copyright
+#: tags of the main directory that describe the picture, not how its pixels lie in the file: names of document and page,
+#: title, maker, model, orientation, resolution and its unit, software, date, artist, computer, rating, IPTC, Windows'
+#: titles, copyright; GeoTIFF's place on Earth, and GDAL's words
 _DESCRIPTIVE: Final = _POINTERS | frozenset(
-    {270, 271, 272, 274, 282, 283, 296, 305, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
+    {269, 270, 271, 272, 274, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 18249, 33432, 33723, *range(40091, 40096)}
+    | {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
 )
 _ORIENTATION: Final = 274
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296

@@ -28,6 +28,7 @@ __all__ = ["TiffError", "TiffLayout", "TiffPixels", "read_layout", "read_pixels"
 
 Array = npt.NDArray[Any]
 
+_SUBFILE_TYPE, _IS_REDUCED = 254, 1
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _OFFSETS, _ORIENTATION, _SAMPLES, _ROWS, _COUNTS, _PLANAR = 273, 274, 277, 278, 279, 284
 _SUBSAMPLING = 530
@@ -129,6 +130,8 @@ def read_layout(data: bytes) -> TiffLayout:
     width, height = (fields.get(tag, (0,))[0] for tag in (_WIDTH, _HEIGHT))
     if width < 1 or height < 1:
         raise TiffError("cannot be read as a TIFF: its directory is damaged or missing; copy it again.")
+    if fields.get(_SUBFILE_TYPE, (0,))[0] & _IS_REDUCED:
+        raise TiffError("begins with a smaller copy of its picture, as cameras' raw files do; convert it to PNG first.")
     if page_count(data) > 1:
         raise TiffError("has several pages; split it into single images first.")
     kind = fields.get(_PHOTOMETRIC, (_WHITE_IS_ZERO,))[0]
@@ -221,8 +224,13 @@ def _refuse_packing(layout: TiffLayout) -> None:
     if layout.kind == _YCBCR and compression in _BYTEWISE and layout.fields.get(_SUBSAMPLING, (2, 2)) != (1, 1):
         raise TiffError(f"is {layout.name} of fewer colours than pixels, uncompressed; save it as RGB first.")
     predictor = layout.fields.get(_PREDICTOR, (1,))[0]
-    if compression in _PREDICTED and (predictor not in (1, 2) or (predictor == 2 and layout.bits < 8)):
-        raise TiffError(f"is {layout.name} of predictor {predictor}, which is not supported; {_remedy()}")
+    # some readers undo a predictor of data that are not compressed, or by PackBits, and some pass it over
+    known = (1, 2) if compression in _PREDICTED and layout.bits >= 8 else (1,)
+    if compression in _BYTEWISE and predictor not in known:
+        raise TiffError(
+            f"is {layout.name} of compression {compression} with predictor {predictor}, which is not supported; "
+            f"{_remedy()}"
+        )
 
 
 def _remedy() -> str:

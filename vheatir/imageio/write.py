@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,6 +67,8 @@ def prepared(path: Path, image: Image, *, quality: int | None = None) -> Image:
 
 
 def _refuse_unfit(path: Path, suffix: str, image: Image, quality: int | None) -> None:
+    if suffix in JPEG_SUFFIXES and quality is not None and not (isinstance(quality, Integral) and 1 <= quality <= 100):
+        raise ImageError(f"{path} cannot be written: the quality of a JPEG is 1 to 100, not {quality!r}.")
     if suffix not in LOSSLESS_SUFFIXES and (suffix not in JPEG_SUFFIXES or quality is None):
         raise ImageError(f"{path} cannot be written without loss; use one of {', '.join(sorted(LOSSLESS_SUFFIXES))}.")
     if image.pixels.dtype == np.uint16 and suffix not in _SIXTEEN_BIT_SUFFIXES:

@@ -36,7 +36,7 @@ _INPUT_SUFFIXES: Final = IMAGE_SUFFIXES | _PLUGIN_SUFFIXES
 _OTHER_PICTURES: Final = frozenset({
     ".heic", ".heif", ".jxl", ".jp2", ".j2k", ".gif", ".psd", ".xcf", ".svg", ".exr", ".hdr", ".tga", ".pbm", ".pgm",
     ".ppm", ".pnm", ".fits", ".dcm", ".pdf", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2",
-    ".orf", ".rw2", ".raf", ".pef", ".raw", ".3fr", ".iiq",
+    ".orf", ".rw2", ".raf", ".pef", ".raw", ".3fr", ".iiq", ".ico", ".pcx", ".dds", ".jls", ".jxr", ".qoi", ".eps",
 })  # fmt: skip
 
 
@@ -131,7 +131,10 @@ def plan_jobs(source: Path, output: Path, selection: Selection | None = None) ->
             raise UsageError(f"{source} is not an image of a supported kind: {_listed(_INPUT_SUFFIXES)}.")
         jobs = _Links(source.parent, output).checked_jobs(Path(), [source.name], selection)
     else:
-        raise UsageError(f"The input {source} does not exist; give an image or a folder of images.")
+        what = "does not exist"
+        if os.path.lexists(source):
+            what = "is no regular file" if source.exists() else "is a link that leads nowhere"
+        raise UsageError(f"The input {source} {what}; give an image or a folder of images.")
     first = next(jobs, None)  # finds an empty or closed folder at once
     return iter(()) if first is None else itertools.chain([first], jobs)
 
@@ -154,8 +157,11 @@ def mirrored_jobs(source: Path, output: Path, inner: Path, names: Sequence[str],
 def _check_output(output: Path) -> None:
     if output.exists() and not output.is_dir():
         raise UsageError(f"The output {output} is a file; give a folder.")
-    if not output.exists() and output.suffix.lower() in _INPUT_SUFFIXES:
-        raise UsageError(f"The output {output} names an image; give a folder, results keep their input's name.")
+    if not output.exists() and output.suffix.lower() in _INPUT_SUFFIXES | _OTHER_PICTURES:
+        raise UsageError(
+            f"The output {output} names an image; give a folder, results keep their input's name and format, or get "
+            f"another by --format: {', '.join(FORMATS)}."
+        )
 
 
 def _check_separate(source: Path, output: Path, *, inside: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -19,6 +20,7 @@ __all__ = ["FileReport", "Status", "json_line", "json_lines", "parquet_parts"]
 Status = Literal["restored", "skipped", "failed"]
 
 _START: Final = b'{"file": '
+_FULL: Final = (errno.ENOSPC, errno.EFBIG)
 _ROWS_OF_A_PART: Final = 10_000
 _SECONDS_OF_A_PART: Final = 30.0
 
@@ -79,7 +81,7 @@ def json_lines(place: str, *, go_on: bool) -> Iterator[Callable[[FileReport], No
         OSError: if it cannot be written.
     """
     path = Path(place)
-    with path.open("r+b" if go_on and path.exists() else "wb") as file:
+    with _named(place), path.open("r+b" if go_on and path.exists() else "wb") as file:
         if file.readable():
             _seek_end_of_lines(path, file)
 
@@ -135,6 +137,17 @@ def parquet_parts(place: str, *, go_on: bool) -> Iterator[Callable[[FileReport],
         yield append
     finally:
         flush()
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Name the report in the error of a full disk, which names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _FULL:
+            error.filename = place
+        raise
 
 
 def _utf8(text: str) -> str:

@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +27,7 @@ from vheatir.inference.backends import BackendName, Model, Precision, make_backe
 from vheatir.inference.level_finder import Auto, LevelFinder, given_levels
 from vheatir.inference.memory import SMALLEST_TILE, largest_tile
 from vheatir.inference.runner import RestorationError, TileRunner
-from vheatir.levels.levels import Levels, Sigma, scaled_levels, trained_levels
+from vheatir.levels.levels import Levels, Sigma, is_auto, scaled_levels, trained_levels
 from vheatir.weights.file import Task, WeightsHeader
 
 if TYPE_CHECKING:
@@ -110,10 +111,10 @@ class Restorer:
     ) -> None:
         if task not in ("photo", "denoise", "jpeg"):
             raise ValueError(f'task is "photo", "denoise" or "jpeg", not {task!r}.')
-        if tile != "auto" and tile < SMALLEST_TILE:
-            raise ValueError(f"A tile has a side of {SMALLEST_TILE} pixels or more, not {tile}.")
-        if not 0 <= strength < math.inf:
-            raise ValueError(f"strength is a factor of 0 or more, not {strength:g}.")
+        if not is_auto(tile) and not (isinstance(tile, Integral) and tile >= SMALLEST_TILE):
+            raise ValueError(f'A tile has a side of {SMALLEST_TILE} pixels or more, or is "auto", not {tile!r}.')
+        if not (isinstance(strength, Real) and 0 <= strength < math.inf):
+            raise ValueError(f"strength is a factor of 0 or more, not {strength!r}.")
         self.task: Task = task
         self.tile = tile
         self.ensemble = ensemble
@@ -172,6 +173,7 @@ class Restorer:
         Raises:
             ValueError: as for :meth:`restore`, before anything is restored.
         """
+        images = list(images)
         levels = [self._finder.of_array(image, sigma, quality)[0] for image in images]
         canvases = [canvas_of(image) for image in images]
         groups: dict[tuple[object, ...], list[int]] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,6 +13,8 @@ from vheatir.inference.arrays import Canvas, check_bounds, refuse_empty
 
 __all__ = ["TensorCanvas"]
 
+_DTYPES: Final = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
 
 class TensorCanvas(Canvas):
     """The canvas of a tensor."""
@@ -18,8 +22,8 @@ class TensorCanvas(Canvas):
     def __init__(self, image: Tensor) -> None:
         if image.layout != torch.strided or image.is_meta:
             raise TypeError("Tensors must hold all their values: this one is sparse, or on the device meta.")
-        if not image.is_floating_point():
-            raise TypeError(f"Tensors must be of a floating-point type, in [0, 1], not {image.dtype}.")
+        if image.dtype not in _DTYPES:
+            raise TypeError(f"Tensors must be float16, bfloat16, float32 or float64, in [0, 1], not {image.dtype}.")
         if image.ndim not in (3, 4) or image.shape[-3] not in (1, 3):
             raise ValueError(f"Tensors must be (C, H, W) or (B, C, H, W) with C 1 or 3, not {tuple(image.shape)}.")
         refuse_empty(image.numel(), tuple(image.shape))

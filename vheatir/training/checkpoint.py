@@ -47,7 +47,9 @@ def read_checkpoint(path: Path) -> dict[str, dict[str, Tensor]]:
         if path.suffix == ".safetensors":
             return {"params": {name: tensor.float() for name, tensor in load_file(path).items() if name != HEADER}}
         checkpoint: dict[str, dict[str, Tensor]] = torch.load(path, map_location="cpu", weights_only=True)
-    except (EOFError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+    except PermissionError:
+        raise
+    except (EOFError, OSError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:  # of files cut, OSError
         raise ValueError(f"{path} is damaged, or neither a safetensors file nor a checkpoint.") from error
     return checkpoint
 

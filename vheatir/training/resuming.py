@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from vheatir.training.checkpoint import read_checkpoint
 from vheatir.training.options import OptionError
 
 __all__ = ["Found", "changes_kept", "newest_state", "read_state"]
@@ -30,7 +31,7 @@ class Found:
 
 
 def newest_state(states: Path, models: Path) -> Found | None:
-    """Read the newest training state of a folder that can be read and whose weights are there; None if there is none.
+    """Read the newest training state of a folder that can be read, as can its weights; None if there is none.
 
     Args:
         states: folder of states, named by their iteration.
@@ -44,15 +45,22 @@ def newest_state(states: Path, models: Path) -> Found | None:
     for path in sorted(numbered, key=lambda path: int(path.stem), reverse=True):
         try:
             state = read_state(path)
-            weights = models / f"net_g_{state['iter']}.pth"
-            if not weights.is_file():
-                raise OptionError(f"The weights {weights} of the training state {path} are missing.")
+            _check_weights(models / f"net_g_{state['iter']}.pth", path)
             return Found(path, state, tuple(f"{warning} The state before it is taken." for warning in warnings))
         except OptionError as error:
             warnings.append(str(error))
     if warnings:
         raise OptionError(f"{warnings[0]} None before it can be read: remove {states} to start anew.")
     return None
+
+
+def _check_weights(weights: Path, state: Path) -> None:
+    try:
+        read_checkpoint(weights)
+    except FileNotFoundError as error:
+        raise OptionError(f"The weights {weights} of the training state {state} are missing.") from error
+    except ValueError as error:
+        raise OptionError(f"The weights {weights} of the training state {state} are damaged.") from error
 
 
 def read_state(path: Path) -> dict[str, Any]:
