@@ -82,6 +82,30 @@ def corners(image: Array, value: int) -> None:
     image[np.hypot(Y - 128, X - 128) > 140] = value
 
 
+def one_bar_of_color(image: Array, value: int) -> None:
+    image[:, :50] = value if image.ndim == 2 else (value, 20, 255 - value)
+
+
+def dithered_bars(image: Array, value: int) -> None:
+    image[:40] = value + np.random.default_rng(1).integers(-1, 2, image[:40].shape)
+    image[-40:] = value + np.random.default_rng(2).integers(0, 2, image[-40:].shape)
+
+
+def faint_noise(image: Array, value: int) -> None:
+    image[:128] = as_bytes(value + np.random.default_rng(1).normal(0, 0.7, image[:128].shape))
+
+
+def dithered_gradient(image: Array, value: int) -> None:
+    ramp = (value / 4 + 0.3 * X + 0.2 * Y)[:90]
+    ramp = ramp if image.ndim == 2 else ramp[..., None]
+    image[:90] = as_bytes(ramp + np.random.default_rng(1).random(image[:90].shape) - 0.5)
+
+
+def clean_strip(image: Array, value: int) -> None:
+    strip = as_bytes(data.coffee()[100:148, 100:356] * (value / 255))
+    image[-48:] = strip if image.ndim == 3 else cv2.cvtColor(strip, cv2.COLOR_RGB2GRAY)
+
+
 def drawn_gradient(image: Array, value: int) -> None:
     ramp = as_bytes(value / 4 + 0.3 * X + 0.2 * Y)[:50]
     image[:50] = ramp if image.ndim == 2 else ramp[..., None]
@@ -94,6 +118,7 @@ def screenshot(image: Array, value: int) -> None:
 
 
 PARTS: Final = (letterbox, thin_bars, frame, lines, nearly_all, corners, drawn_gradient, screenshot)
+FAINT_PARTS: Final = (one_bar_of_color, dithered_bars, faint_noise, dithered_gradient, clean_strip)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -105,6 +130,56 @@ def test_noise_is_measured_where_it_is(part: Callable[[Array, int], None], value
     found = estimate_noise(image)
     assert not found.is_grain
     assert found.level == pytest.approx(SIGMA, rel=0.12)
+
+
+@pytest.mark.parametrize("part", FAINT_PARTS)
+@pytest.mark.parametrize("sigma", [6, 25])
+@pytest.mark.parametrize("taken", [photo, gray_photo])
+def test_parts_that_hold_hardly_any_noise_do_not_count(
+    part: Callable[[Array, int], None], sigma: float, taken: Any
+) -> None:
+    image = noisy(taken(), sigma)
+    part(image, 120)
+    assert estimate_noise(image).level == pytest.approx(sigma, rel=0.12)
+    deep = image.astype(np.uint16) * 257
+    assert estimate_noise(deep).level == pytest.approx(sigma, rel=0.12)
+
+
+@pytest.mark.parametrize("place", [np.s_[128:], np.s_[:, :64], np.s_[64:192, 64:192]], ids=["half", "left", "middle"])
+def test_noise_of_a_part_is_measured(place: Any) -> None:
+    clean = photo()
+    image = clean.copy()
+    image[place] = noisy(clean)[place]
+    assert estimate_noise(image).level == pytest.approx(SIGMA, rel=0.15)
+    assert estimate_noise(clean).level < 2
+
+
+@pytest.mark.parametrize("share", [0.25, 1])
+def test_noise_of_light_is_measured_where_there_is_light(share: float) -> None:
+    """Shadows have less: the root mean square of the whole is what to expect, roughly."""
+    clean = photo()
+    image = as_bytes(np.random.default_rng(0).poisson(clean * share) / share)
+    assert estimate_noise(image).level == pytest.approx(np.sqrt(clean.mean() / share), rel=0.25)
+
+
+@pytest.mark.parametrize("sigma", [6, 12, 25, 50])
+@pytest.mark.parametrize("paper", [np.full((256, 256), 255, np.uint8), page() + 20, np.zeros((128, 128), np.uint8)])
+def test_noise_that_white_and_black_cut_off_is_measured(paper: Array, sigma: float) -> None:
+    assert estimate_noise(noisy(paper, sigma)).level == pytest.approx(sigma, rel=0.12)
+
+
+@pytest.mark.parametrize("sigma", [12, 25])
+@pytest.mark.parametrize("value", [0, 255])
+def test_noisy_paper_becomes_white_and_ink_black(sigma: float, value: int) -> None:
+    restored = vheatir.restore(noisy(np.full((96, 96), value, np.uint8), sigma), task="denoise", sigma="auto")
+    assert abs(float(np.mean(restored)) - value) < 1
+
+
+def test_dots_are_no_noise() -> None:
+    """Stars, dust, dead pixels: each spreads evenly over the coefficients of its block."""
+    stars = photo()
+    stars[np.random.default_rng(0).random(stars.shape[:2]) > 0.997] = 255
+    assert estimate_noise(stars).level < 3
 
 
 def test_flat_bars_that_went_through_jpeg() -> None:
@@ -176,6 +251,30 @@ def modules(side: int) -> Array:
     return np.kron(np.random.default_rng(0).integers(0, 2, (32, 32)) * 255, np.ones((side, side))).astype(np.uint8)
 
 
+def of_each_color(make: Callable[..., Array], *arguments: Any) -> Array:
+    return np.stack([make(photo()[..., channel], *arguments) for channel in range(3)], axis=-1)
+
+
+def screens(period: float, angle: float) -> Array:
+    """Colours as print has them: each with its own angle."""
+    return np.stack([raster(photo()[..., channel], period, angle + 30 * channel) for channel in range(3)], axis=-1)
+
+
+def in_palette(colors: int) -> Array:
+    palette = PillowImage.fromarray(photo()).quantize(colors, method=PillowImage.Quantize.MEDIANCUT)
+    dithered = PillowImage.fromarray(photo()).quantize(palette=palette, dither=PillowImage.Dither.FLOYDSTEINBERG)
+    return np.asarray(dithered.convert("RGB"))
+
+
+def diffused_to(levels: int) -> Array:
+    step = 255 / (levels - 1)
+    fixed = np.repeat(np.rint(np.arange(levels) * step).astype(np.uint8), 3).tolist()
+    palette = PillowImage.new("P", (1, 1))
+    palette.putpalette(fixed)
+    gray = PillowImage.fromarray(GRAY).convert("RGB")
+    return np.asarray(gray.quantize(palette=palette, dither=PillowImage.Dither.FLOYDSTEINBERG).convert("L"))
+
+
 GRAY = gray_photo()
 PATTERNS: Final[dict[str, Array]] = {
     **{f"checkerboard {side}": ((X // side + Y // side) % 2 * 255).astype(np.uint8) for side in (1, 2, 3, 5, 8)},
@@ -188,6 +287,12 @@ PATTERNS: Final[dict[str, Array]] = {
     "diffused, smoothed": cv2.GaussianBlur(diffused(GRAY), (0, 0), 0.6),
     "diffused, jpeg": as_jpeg(diffused(GRAY), 85),
     **{f"raster {p}, {a}": raster(GRAY, p, a) for p, a in ((4, 45), (5.3, 15), (6, 0), (7, 75), (9, 30))},
+    "raster 8.5, 37": raster(GRAY, 8.5, 37),
+    **{f"screens {p}, {a}": screens(p, a) for p, a in ((3.7, 15), (4, 45), (4.6, 22), (5.3, 15), (6, 45))},
+    "ordered colours": of_each_color(ordered, 8, 8),
+    **{f"diffused to {levels}": diffused_to(levels) for levels in (4, 8, 16)},
+    **{f"palette of {colors}": in_palette(colors) for colors in (16, 64, 256)},
+    "web colours": np.asarray(PillowImage.fromarray(photo()).convert("P").convert("RGB")),
     "soft raster": raster(GRAY, 5.3, 20, 2.5),
     "raster jpeg": as_jpeg(raster(GRAY, 5.3, 20), 85),
     "raster smaller": cv2.resize(raster(GRAY, 5.3, 20), (205, 205), interpolation=cv2.INTER_AREA),
@@ -195,6 +300,8 @@ PATTERNS: Final[dict[str, Array]] = {
     **{f"stripes {p}": as_bytes(255 * (np.sin(2 * np.pi * (X + 0.4 * Y) / p) > 0)) for p in (3, 4.7, 7.3)},
     "code": modules(6),
     "code, smaller": cv2.resize(modules(6), (160, 160), interpolation=cv2.INTER_AREA),
+    "code, smoothed": cv2.GaussianBlur(modules(4), (0, 0), 0.7),
+    "code, a little smaller": cv2.resize(modules(4), (100, 100), interpolation=cv2.INTER_AREA),
     "code, jpeg": as_jpeg(modules(6), 85),
 }
 

@@ -24,7 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from vheatir.levels import noise
-from vheatir.levels.blocks import block_dct, overlapping_blocks, unclipped, unsilenced
+from vheatir.levels.blocks import (
+    block_dct,
+    full_scale,
+    overlapping_blocks,
+    pixel_kurtosis,
+    unsilenced,
+)
 from vheatir.levels.levels import mean_sigma
 
 __all__ = ["NoiseEstimate", "estimate_noise"]
@@ -45,6 +51,15 @@ _STEEPEST_GRAIN: Final = 1.5
 #: dithering has more energy at high than at middle frequencies; halftones and drawings have it in few coefficients
 _BLUEST_GRAIN: Final = 2.5
 _LARGEST_SPREAD: Final = 10.0
+#: kurtosis of the pixels, of grain 2.8 to 3.8: pictures of two values, smoothed or scaled, have less, dots far more
+_PIXELS: Final = (2.7, 4.0)
+#: values or colours that are so far apart, in 8-bit units, may be dithered, with errors as large as the distance
+_WIDE_GAP: Final = 2.0
+#: or so many times, in a palette; colours in it, and how often each must be there in the mean
+_OF_PALETTE: Final = 4.0
+_LARGEST_PALETTE: Final = 256
+_USES: Final = 16
+_MOST_PIXELS: Final = 20_000
 #: grain is so much more than the white noise of its plane: a factor, and 8-bit units
 _LEAST_FACTOR: Final = 1.5
 _LEAST_STEP: Final = 2.5
@@ -77,26 +92,50 @@ def estimate_noise(image: npt.NDArray[Any]) -> NoiseEstimate:
     Returns:
         The estimate; grain is not looked for in images that hold fewer than 100 blocks of 16 x 16 pixels.
     """
-    channels = noise.estimate_sigma(image)
+    dithering = _dithering(image)
+    channels = tuple(sigma if sigma >= dithering else 0.0 for sigma in noise.estimate_sigma(image))
     white = mean_sigma(channels)
     large = _planes(image, _BLOCK, most=_MOST_BLOCKS, least=_FEWEST_BLOCKS)
     if large.shape[1] < _FEWEST_BLOCKS:
         return NoiseEstimate(white, channels, is_grain=False)
     small = _planes(image, noise.BLOCK, most=noise.MOST_BLOCKS, least=noise.FEWEST_BLOCKS)
-    level = max(map(_plane_level, small, large))
-    if level > _LARGEST_OF_WHITE * white + _LEAST_STEP:
+    level = max(map(_plane_level, _opponent(small), _opponent(large)))
+    is_grain = level > max(_LARGEST_OF_WHITE * white + _LEAST_STEP, dithering)
+    # halftones of three angles look like grain where the channels are added up, but in none of them
+    if is_grain and any(_grain_sigma(plane) > 0 for plane in large):
         return NoiseEstimate(level, channels, is_grain=True)
     return NoiseEstimate(white, channels, is_grain=False)
 
 
+def _dithering(image: npt.NDArray[Any]) -> float:
+    """The strongest noise, in 8-bit units, that may be the dithering of few values or of a palette instead; or 0.
+
+    It is told by how far apart the values are: noise has values next to each other, and too many colours to count.
+    """
+    pixels = image.reshape(-1, image.shape[2] if image.ndim == 3 else 1)
+    pixels = pixels[:: len(pixels) // _MOST_PIXELS + 1] * np.float32(255 / full_scale(image))
+    is_gray = (pixels == pixels[:, :1]).all()
+    steps = [np.diff(np.unique(channel)) for channel in pixels.T]
+    gap = min((float(np.median(step)) for step in steps if len(step)), default=0.0)
+    colors = np.unique(pixels, axis=0)
+    if not is_gray and 1 < len(colors) <= min(_LARGEST_PALETTE, len(pixels) / _USES):
+        distances = np.linalg.norm(colors[:, None] - colors, axis=2)
+        np.fill_diagonal(distances, np.inf)
+        nearest = float(np.median(distances.min(axis=1)))
+        gap = max(gap, _OF_PALETTE * nearest if nearest >= _WIDE_GAP else 0.0)
+    return gap if gap >= _WIDE_GAP else 0.0
+
+
 def _planes(image: npt.NDArray[Any], side: int, *, most: int, least: int) -> npt.NDArray[np.float32]:
-    """Blocks of luma and of two differences of colours, (3, N, side, side), or of a gray image, (1, N, side, side)."""
+    """Blocks of R, G and B, (3, N, side, side), or of a gray image, (1, N, side, side)."""
     planes = image[..., None] if image.ndim == 2 else image
-    blocks = unsilenced(unclipped(overlapping_blocks(planes, side, most=most), least=least), least=least)
-    if (blocks == blocks[:, :1]).all():
-        return blocks[:, :1].swapaxes(0, 1)
-    opponent: npt.NDArray[np.float32] = np.tensordot(_OPPONENT, blocks, axes=(1, 1))
-    return opponent
+    blocks = unsilenced(overlapping_blocks(planes, side, most=most), least=least)
+    return blocks[:, :1].swapaxes(0, 1) if (blocks == blocks[:, :1]).all() else blocks.swapaxes(0, 1)
+
+
+def _opponent(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Luma and two differences of colours, of the shape of R, G and B; of a gray image itself."""
+    return np.tensordot(_OPPONENT, planes, axes=1) if len(planes) == 3 else planes
 
 
 def _plane_level(small: npt.NDArray[np.float32], large: npt.NDArray[np.float32]) -> float:
@@ -107,22 +146,26 @@ def _plane_level(small: npt.NDArray[np.float32], large: npt.NDArray[np.float32])
 
 def _grain_sigma(blocks: npt.NDArray[np.float32]) -> float:
     """The noise at middle frequencies, in 8-bit units, less what structure has likely added to it."""
-    energy = np.square(block_dct(blocks))
+    coefficients = block_dct(blocks)
+    energy = np.square(coefficients)
     middle, low = (_ring_energy(energy, ring) for ring in (_MIDDLE, _LOW))
     calmest, calm = _deviation(middle, _CALMEST), _deviation(middle, _CALM)
-    if calmest == 0 or not _is_even(energy[middle.of_blocks <= np.quantile(middle.of_blocks, _CALM)]):
+    if calmest == 0 or not _is_grain(coefficients[middle.of_blocks <= np.quantile(middle.of_blocks, _CALM)]):
         return 0.0
     steepness = _deviation(low, _CALMEST) / calmest
     trust = min(1.0, calmest / calm) ** _UNEVENNESS_POWER * min(1.0, _STEEPEST_GRAIN / steepness) ** _STEEPNESS_POWER
     return 255.0 * calmest * trust
 
 
-def _is_even(energy: npt.NDArray[np.float32]) -> bool:
-    """Tell whether the mean energy of blocks is spread over the coefficients as that of grain, not of a halftone."""
-    mean = energy.mean(axis=0)
+def _is_grain(coefficients: npt.NDArray[np.float32]) -> bool:
+    """Tell whether the energy of blocks is spread over the coefficients, and over the pixels, as that of grain."""
+    mean = np.square(coefficients).mean(axis=0)
     middle, high = (mean[_ring(ring)] for ring in (_MIDDLE, _HIGH))
     is_blue = high.mean() > _BLUEST_GRAIN * middle.mean()
-    return not is_blue and bool(middle.max() <= _LARGEST_SPREAD * (1 + 4 / math.sqrt(len(energy))) * middle.min())
+    is_even = middle.max() <= _LARGEST_SPREAD * (1 + 4 / math.sqrt(len(coefficients))) * middle.min()
+    if is_blue or not is_even:
+        return False
+    return _PIXELS[0] <= pixel_kurtosis(coefficients * ~_ring((0.0, _LOW[0]))) <= _PIXELS[1]
 
 
 @dataclass(frozen=True)
