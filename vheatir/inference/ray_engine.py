@@ -159,7 +159,7 @@ def _complete(lines: Iterable[str], listings: int) -> Iterator[FileReport]:
 
 
 class _Attempts:
-    """Counts how often each file that is under work was begun."""
+    """Counts how often each file was begun that has not been finished."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -184,11 +184,12 @@ class _Worker:
                 yield {"report": [text]}
                 continue
             job = _decoded(text)
-            if ray.get(self._attempts.begin.remote(text)) > _ATTEMPTS:
+            if ray.get(self._attempts.begin.remote(text)) > _ATTEMPTS:  # and stays so, if its block is done again
                 reason = f"{job.source} ended the process that restored it, {_ATTEMPTS} times; is there memory for it?"
-                job = Job(job.source, job.destination, job.name, reason)
-            report = self._restore(job)
-            self._attempts.end.remote(text)
+                report = self._restore(Job(job.source, job.destination, job.name, reason))
+            else:
+                report = self._restore(job)
+                self._attempts.end.remote(text)
             yield {"report": [json_line(report)]}
 
 
