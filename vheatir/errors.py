@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
+from typing import cast
 
 __all__ = ["UsageError", "is_number"]
 
@@ -14,4 +15,4 @@ class UsageError(ValueError):
 
 def is_number(value: object, low: float, high: float = math.inf, *, is_whole: bool = False) -> bool:
     """Tell whether something, whatever it is, is a number from ``low`` to ``high``; NumPy's are, arrays are not."""
-    return isinstance(value, Integral if is_whole else Real) and low <= value <= high
+    return isinstance(value, Integral if is_whole else Real) and low <= cast(float, value) <= high

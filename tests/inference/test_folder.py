@@ -169,7 +169,7 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     good["chunks/colours.png"] = png_with(
         chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"cICP", bytes((9, 16, 0, 1)))
     )
-    for name, content in (
+    for mark, content in (
         (b"acTL", bytes(8)),
         (b"gAMA", b""),
         (b"sBIT", b"\5"),
@@ -178,7 +178,7 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
         (b"eXIf", b"no EXIF data"),
         (b"abCd", b"own"),
     ):
-        good[f"chunks/{name.decode()}.png"] = png_with(chunk(name, content))
+        good[f"chunks/{mark.decode()}.png"] = png_with(chunk(mark, content))
     good["chunks/no end.png"] = encoded(".png", pixels(8, 8))[:-12]
     good["chunks/profile.png"] = png_with(chunk(b"iCCP", b"name\0\0no deflate"))
     for bits in (8, 10, 12, 14):
@@ -215,14 +215,20 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     bad["new/jpeg xl.png"] = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99)
     bad["new/web page.jpg"] = b"<!DOCTYPE html><title>404</title>"
     bad["chunks/critical.png"] = png_with(chunk(b"ABCD", b"unknown"))
-    for name, how in (
-        ("float", {}),
-        ("copy", {"subfiletype": 1}),
-        ("pages", {"metadata": {}}),
-    ):
-        values = {"float": pixels(9, 8) / 256, "pages": np.stack((pixels(9, 8),) * 2)}.get(name, pixels(9, 8))
-        bad[f"tiff/{name}.tif"] = tiff(values, photometric="minisblack", **how)
-    four = {256: (8,), 257: (9,), 258: (4,), 259: (1,), 262: (1,), 273: (8,), 277: (1,), 278: (9,), 279: (36,)}
+    bad["tiff/float.tif"] = tiff(pixels(9, 8) / 256)
+    bad["tiff/copy.tif"] = tiff(pixels(9, 8), subfiletype=1)
+    bad["tiff/pages.tif"] = tiff(np.stack((pixels(9, 8), pixels(9, 8))), photometric="minisblack")
+    four: dict[int, tuple[int, ...]] = {
+        256: (8,),
+        257: (9,),
+        258: (4,),
+        259: (1,),
+        262: (1,),
+        273: (8,),
+        277: (1,),
+        278: (9,),
+        279: (36,),
+    }
     bad["tiff/four bits.tif"] = with_directory(bytes(8 + 36), four)
     bad["tiff/predicted.tif"] = with_directory(bytes(8 + 72), four | {258: (8,), 279: (72,), 317: (2,)})
     bad["tiff/signed.tif"] = tiff(pixels(9, 8).astype(np.int16))
