@@ -201,7 +201,7 @@ def read_headers(data: bytes) -> None:
     for suffix, empty in EMPTY.items():
         fitting = fitted(told, suffix, is_gray=False)
         if suffix == ".tif":
-            given = {"exif": fitting.exif, "icc": fitting.icc, "xmp": fitting.xmp, "iptc": fitting.iptc}
+            given: dict[str, Any] = {"exif": fitting.exif, "icc": fitting.icc, "xmp": fitting.xmp, "iptc": fitting.iptc}
             written = with_metadata(empty, **given)
         else:
             written = with_metadata_in(suffix, empty, fitting)

@@ -1,4 +1,4 @@
-"""The command on real folders: 240 awkward files, metadata, formats, reruns, kills."""
+"""The command on real folders: 260 awkward files, metadata, formats, reruns, kills."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ import vheatir
 import vheatir.weights.file
 from vheatir.cli.main import main
 from vheatir.imageio.read import read_image
+from vheatir.imageio.tiff import with_directory
 from vheatir.inference.report import Status
 from vheatir.inference.restorer import Restorer
 from vheatir.system.atomic import atomic_path
@@ -94,7 +95,7 @@ def statuses(path: Path, source: Path) -> dict[str, str]:
 
 
 def fill_with_awkward_files(folder: Path) -> dict[str, str]:
-    """Make 240 files and return the status that each must end with."""
+    """Make 260 files and return the status that each must end with."""
     good: dict[str, bytes] = {}
     bad: dict[str, bytes] = {}
     sizes = [(1, 1), (1, 9), (9, 1), (3, 40), (40, 3), (2, 2), (7, 8), (17, 33)]
@@ -126,6 +127,8 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
         "[glob]*?.png",
         "'q\".png",
         "\n.png",
+        "\x1b[31mred.png",
+        "x" * 251 + ".png",
     ):
         good[f"names/{name}"] = encoded(".png", pixels(5, 6))
     good["names/jpeg named.png"] = encoded(".jpg", pixels(8, 8, 3))
@@ -147,6 +150,18 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     ):
         segment = b"\xff\xe2" + struct.pack(">H", len(content) + 2) + content
         good[f"segments/{name}.jpg"] = whole[:2] + segment + whole[2:]
+    parts = [b"ICC_PROFILE\0" + bytes((number, 2)) + SRGB[at : at + 300] for number, at in ((2, 300), (1, 0))]
+    for name, marker, contents in (
+        ("profile in parts", 0xE2, parts),
+        ("gain map", 0xE1, [b"http://ns.adobe.com/xap/1.0/\0<x hdrgm:Version='1'/>"]),
+        ("extended xmp", 0xE1, [b"http://ns.adobe.com/xmp/extension/\0" + bytes(60)]),
+        ("broken exif", 0xE1, [b"Exif\0\0II*\0\xff\xff\xff\x7f"]),
+        ("large exif", 0xE1, [b"Exif\0\0" + b"II*\0\x08\0\0\0\0\0" + bytes(65000)]),
+        ("comment", 0xFE, [b"on a hill", b""]),
+    ):
+        added = b"".join(bytes((0xFF, marker)) + struct.pack(">H", len(content) + 2) + content for content in contents)
+        good[f"segments/{name}.jpg"] = whole[:2] + added + whole[2:]
+    good["junk/two starts.jpg"] = b"\xff\xd8" + whole
     good["junk/before.jpg"] = b"\r\n" + whole
     good["junk/between.jpg"] = whole[:2] + b"junk" + whole[2:]
     good["junk/no end.jpg"] = whole[:-2]
@@ -154,6 +169,17 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     good["chunks/colours.png"] = png_with(
         chunk(b"gAMA", struct.pack(">I", 100000)) + chunk(b"cICP", bytes((9, 16, 0, 1)))
     )
+    for mark, content in (
+        (b"acTL", bytes(8)),
+        (b"gAMA", b""),
+        (b"sBIT", b"\5"),
+        (b"pHYs", bytes(9)),
+        (b"zTXt", b"Title\0\0no deflate"),
+        (b"eXIf", b"no EXIF data"),
+        (b"abCd", b"own"),
+    ):
+        good[f"chunks/{mark.decode()}.png"] = png_with(chunk(mark, content))
+    good["chunks/no end.png"] = encoded(".png", pixels(8, 8))[:-12]
     good["chunks/profile.png"] = png_with(chunk(b"iCCP", b"name\0\0no deflate"))
     for bits in (8, 10, 12, 14):
         deep = pixels(9, 8, dtype=np.uint16) >> (16 - bits)
@@ -181,6 +207,30 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
         good["new/named.avif"] = good["new/named otherwise.jpg"] = pillow("RGB", "AVIF")
     bad["damaged/half.jpg"] = whole[: len(whole) // 2] + b"\xff\xd9"
     bad["damaged/zeros.jpg"] = whole[: len(whole) // 2] + bytes(400) + whole[len(whole) // 2 + 400 :]
+    bad["damaged/end.jpg"] = whole[:-8] + b"\xff\xd9"
+    restarts = pillow("RGB", "JPEG", size=(64, 64), quality=95, restart_marker_blocks=4)
+    bad["damaged/restarts.jpg"] = restarts.replace(b"\xff\xd1", b"", 1)
+    bad["bits/12.jpg"] = whole.replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c")
+    bad["new/heic.jpg"] = b"\0\0\0\x18ftypheic" + bytes(300)
+    bad["new/jpeg xl.png"] = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99)
+    bad["new/web page.jpg"] = b"<!DOCTYPE html><title>404</title>"
+    bad["chunks/critical.png"] = png_with(chunk(b"ABCD", b"unknown"))
+    bad["tiff/float.tif"] = tiff(pixels(9, 8) / 256)
+    bad["tiff/copy.tif"] = tiff(pixels(9, 8), subfiletype=1)
+    bad["tiff/pages.tif"] = tiff(np.stack((pixels(9, 8), pixels(9, 8))), photometric="minisblack")
+    four: dict[int, tuple[int, ...]] = {
+        256: (8,),
+        257: (9,),
+        258: (4,),
+        259: (1,),
+        262: (1,),
+        273: (8,),
+        277: (1,),
+        278: (9,),
+        279: (36,),
+    }
+    bad["tiff/four bits.tif"] = with_directory(bytes(8 + 36), four)
+    bad["tiff/predicted.tif"] = with_directory(bytes(8 + 72), four | {258: (8,), 279: (72,), 317: (2,)})
     bad["tiff/signed.tif"] = tiff(pixels(9, 8).astype(np.int16))
     bad["tiff/five.tif"] = tiff(pixels(9, 8, 5), photometric="rgb", extrasamples=[0, 0])
 
@@ -216,7 +266,7 @@ def fill_with_awkward_files(folder: Path) -> dict[str, str]:
     (folder / "circle.png").symlink_to(folder / "circle.png")
     (folder / "._linked.png").write_bytes(b"what macOS keeps beside a file")
     expected |= {"circle.png": "failed", "broken link.png": "failed", "pipe.png": "failed", "linked.png": "restored"}
-    for index in range(240 - len(expected)):
+    for index in range(260 - len(expected)):
         name = f"deep/{'/'.join('abcdefgh'[: index % 8])}/more {index}.png"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(encoded(".png", pixels(4, 4)))
@@ -237,11 +287,11 @@ def animated(kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_two_hundred_and_forty_awkward_files_end_as_they_must(
+def test_two_hundred_and_sixty_awkward_files_end_as_they_must(
     source: Path, output: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     expected = fill_with_awkward_files(source)
-    assert len(expected) == 240
+    assert len(expected) == 260
     before = {path: path.stat() for path in source.rglob("*") if path.is_file() and not path.is_symlink()}
     report = tmp_path / "out.json"
 
@@ -262,7 +312,7 @@ def test_two_hundred_and_forty_awkward_files_end_as_they_must(
     assert run(source, output, *DENOISE, "--report", str(report), "--skip-existing") == 1
     again = {name: "skipped" if status == "restored" else status for name, status in expected.items()}
     assert statuses(report, source) == again
-    assert len(read_report(report)) == 2 * 240  # the second run went on with the report of the first
+    assert len(read_report(report)) == 2 * 260  # the second run went on with the report of the first
     # every status that is promised is made
     assert {*expected.values(), *again.values()} == set(get_args(Status))
 

@@ -321,6 +321,31 @@ def test_a_colour_image_is_too_much_for_a_gray_model() -> None:
         vheatir.restore(pixels((4, 4, 3), np.uint8), task="denoise", sigma=5, model="denoise-gray")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        *(
+            ({"tile": tile}, 'a side of 64 pixels or more, or is "auto", not ')
+            for tile in (63, "64", None, 64.5, "Auto")
+        ),
+        *(
+            ({"strength": factor}, "is a factor of 0 or more, not ")
+            for factor in (-1, "1", None, 1j, [1], float("nan"))
+        ),
+        *(({"strength": np.array(factors)}, "is a factor of 0 or more, not ") for factors in ([1.0], [1.0, 2.0])),
+    ],
+)
+def test_arguments_of_other_types_are_refused_in_words(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        vheatir.Restorer("denoise", **arguments)
+
+
+def test_images_may_come_from_a_generator() -> None:
+    restorer = vheatir.Restorer("denoise", model=as_model(Spy()))
+    restored = restorer.restore_many((np.zeros((8, 8), np.uint8) for _ in range(2)), sigma=5)  # type: ignore[arg-type]
+    assert [image.shape for image in restored] == [(8, 8)] * 2
+
+
 def test_a_loaded_model_keeps_its_device() -> None:
     with pytest.raises(ValueError, match="on its own device"):
         vheatir.restore(np.zeros((4, 4), dtype=np.uint8), task="denoise", sigma=5, model=as_model(Spy()), device="cpu")

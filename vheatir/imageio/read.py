@@ -11,7 +11,6 @@ import io
 import stat
 from contextlib import suppress
 from dataclasses import replace
-from numbers import Real
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from PIL import ImageCms, UnidentifiedImageError
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
+from vheatir.errors import is_number
 from vheatir.imageio.containers import Metadata, checked, read_metadata
 from vheatir.imageio.headers import heif_bits, heif_name, other_name, stored_size
 from vheatir.imageio.images import Image, ImageError
@@ -39,6 +39,7 @@ MAX_MEGAPIXELS: Final = 500.0
 
 _DEEPEST: Final = 65535
 _BITS_OF_JPEG: Final = 8
+_SMALLEST_LIMIT: Final = 1e-6
 _UNKNOWN: Final = (
     "cannot be read as an image: it is damaged, or of a format that is not supported; copy it again, or convert it to "
     "PNG first."
@@ -66,7 +67,7 @@ def read_image(path: Path, *, max_megapixels: float | None = None) -> Image:
             pixel that is not supported.
     """
     limit = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
-    if not (isinstance(limit, Real) and limit > 0):
+    if not is_number(limit, _SMALLEST_LIMIT):
         raise ValueError(f"max_megapixels is a number above 0, not {limit!r}.")
     data = _read_bytes(path)
     data = tidied(data) or data

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
 
+from vheatir.errors import is_number
 from vheatir.imageio.containers import fitted, with_metadata_in
 from vheatir.imageio.formats import JPEG_SUFFIXES, LOSSLESS_SUFFIXES
 from vheatir.imageio.images import Array, Image, ImageError
@@ -67,7 +67,7 @@ def prepared(path: Path, image: Image, *, quality: int | None = None) -> Image:
 
 
 def _refuse_unfit(path: Path, suffix: str, image: Image, quality: int | None) -> None:
-    if suffix in JPEG_SUFFIXES and quality is not None and not (isinstance(quality, Integral) and 1 <= quality <= 100):
+    if suffix in JPEG_SUFFIXES and quality is not None and not is_number(quality, 1, 100, is_whole=True):
         raise ImageError(f"{path} cannot be written: the quality of a JPEG is 1 to 100, not {quality!r}.")
     if suffix not in LOSSLESS_SUFFIXES and (suffix not in JPEG_SUFFIXES or quality is None):
         raise ImageError(f"{path} cannot be written without loss; use one of {', '.join(sorted(LOSSLESS_SUFFIXES))}.")

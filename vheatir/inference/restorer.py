@@ -8,16 +8,16 @@
 from __future__ import annotations
 
 import logging
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from vheatir.errors import is_number
 from vheatir.imageio.images import Image, ImageError
 from vheatir.imageio.read import read_image
 from vheatir.imageio.white_level import restretched, stretched
@@ -111,9 +111,9 @@ class Restorer:
     ) -> None:
         if task not in ("photo", "denoise", "jpeg"):
             raise ValueError(f'task is "photo", "denoise" or "jpeg", not {task!r}.')
-        if not is_auto(tile) and not (isinstance(tile, Integral) and tile >= SMALLEST_TILE):
+        if not is_auto(tile) and not is_number(tile, SMALLEST_TILE, is_whole=True):
             raise ValueError(f'A tile has a side of {SMALLEST_TILE} pixels or more, or is "auto", not {tile!r}.')
-        if not (isinstance(strength, Real) and 0 <= strength < math.inf):
+        if not is_number(strength, 0, sys.float_info.max):
             raise ValueError(f"strength is a factor of 0 or more, not {strength!r}.")
         self.task: Task = task
         self.tile = tile
