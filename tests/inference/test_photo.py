@@ -18,6 +18,7 @@ from training_options import write_image
 
 import vheatir
 from vheatir.cli.main import main
+from vheatir.imageio.images import Image
 from vheatir.inference.network import RestorationNetwork
 from vheatir.levels.levels import Levels
 from vheatir.weights.file import WeightsError, WeightsHeader, load_weights, read_header, save_weights
@@ -158,6 +159,16 @@ def test_strength_zero_changes_nothing_and_more_strength_more() -> None:
     changes = [np.abs(image - COLOR).mean() for image in by_strength.values()]
     assert changes == sorted(changes)
     assert changes[1] < changes[2]
+
+
+@pytest.mark.usefixtures("bundled")
+def test_halftones_are_kept(tmp_path: Path) -> None:
+    halftone = np.where(np.tile([[32, 160], [224, 96]], (36, 44)) < GRAY, np.uint8(255), np.uint8(0))
+    np.testing.assert_array_equal(vheatir.Restorer("photo").restore(halftone), halftone)
+    write_image(tmp_path / "a.png", halftone)
+    result = vheatir.Restorer("photo").restore_file(tmp_path / "a.png", tmp_path / "b.png")
+    assert result.levels == Levels(sigma=0, quality=100)
+    assert vheatir.Restorer("photo").file_levels(tmp_path / "a.png", Image(GRAY), None, None)[0] == Levels()
 
 
 @pytest.mark.usefixtures("bundled")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vheatir.imageio.images import Image, ImageError
 from vheatir.inference.arrays import canvas_of, is_tensor, plain_array
 from vheatir.inference.backends import Model
-from vheatir.levels.grain import estimate_noise
+from vheatir.levels.grain import estimate_noise, is_drawn
 from vheatir.levels.jpeg_trace import lowest_jpeg_quality
 from vheatir.levels.levels import Levels, Sigma, given_numbers, is_auto, mean_sigma
 from vheatir.weights.file import Task
@@ -59,7 +59,8 @@ class LevelFinder:
             ValueError: if the task takes others, or an image shows none.
         """
         if self._task == "photo":
-            return given_levels(sigma, quality), ""
+            given = given_levels(sigma, quality)
+            return (given if is_tensor(image) else _good_if_drawn(plain_array(image), given)), ""
         if self._task == "denoise":
             if sigma is None or quality is not None:
                 raise ValueError(
@@ -97,7 +98,7 @@ class LevelFinder:
             ValueError: as for :meth:`vheatir.Restorer.restore` (ImageError is one).
         """
         if self._task == "photo":
-            given = given_levels(sigma, quality)
+            given = _good_if_drawn(image.shown_pixels, given_levels(sigma, quality), image.jpeg_quality)
             return given, self._seen(image, given)
         if self._task == "denoise" or sigma is not None or not (quality is None or is_auto(quality)):
             return self.of_array(image.shown_pixels, sigma, quality)
@@ -132,6 +133,14 @@ class LevelFinder:
             return Levels(sigma=level), f"estimated{bounded}, of grain; as white noise {mean_sigma(channels):.1f}"
         parts = "" if len(channels) == 1 else f", by channel {', '.join(f'{part:.1f}' for part in channels)}"
         return Levels(sigma=level), f"estimated{bounded}{parts}"
+
+
+def _good_if_drawn(pixels: npt.NDArray[Any], given: Levels, quality: float | None = None) -> Levels:
+    """The levels for "photo", whose network takes halftones and dithering for noise; and the quality of the file."""
+    if None not in (given.sigma, given.quality) or not is_drawn(pixels):
+        return given
+    sigma, known = given.sigma, given.quality
+    return Levels(0.0 if sigma is None else sigma, (quality or 100.0) if known is None else known)
 
 
 def given_levels(sigma: object, quality: object) -> Levels:

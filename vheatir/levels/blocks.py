@@ -72,11 +72,12 @@ def unclipped(blocks: npt.NDArray[np.float32], *, least: int) -> npt.NDArray[np.
         least: how many have to remain, and three tenths of all.
     """
     shares = ((blocks <= 0) | (blocks >= 1)).mean(axis=(-2, -1))
-    kept = blocks[(shares if shares.ndim == 1 else shares.max(axis=1)) <= _CLIPPED_SHARE]
+    kept: npt.NDArray[np.float32] = blocks[(shares if shares.ndim == 1 else shares.max(axis=1)) <= _CLIPPED_SHARE]
     if len(kept) >= max(least, _LEAST_UNCLIPPED * len(blocks)):
         return kept
     seen = np.interp(shares, _CUT_SHARES, _SEEN_DEVIATIONS).astype(np.float32)
-    return blocks / seen[..., None, None]
+    restored: npt.NDArray[np.float32] = blocks / seen[..., None, None]
+    return restored
 
 
 def unsilenced(blocks: npt.NDArray[np.float32], *, least: int) -> npt.NDArray[np.float32]:
@@ -112,7 +113,9 @@ def _has_few_values(blocks: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
     # two values that JPEG or scanning has spread: noise has few values at the ends of its range
     ends = (pixels < low + (high - low) / 8) | (pixels > high - (high - low) / 8)
     at_ends: npt.NDArray[np.bool_] = (ends.mean(axis=1) >= _SHARE_AT_ENDS) & ((high - low)[:, 0] >= 4 * _FAR_APART)
-    has_both = np.minimum((pixels <= 0).mean(axis=1), (pixels >= 1).mean(axis=1)) > _CLIPPED_SHARE
+    has_both: npt.NDArray[np.bool_] = (
+        np.minimum((pixels <= 0).mean(axis=1), (pixels >= 1).mean(axis=1)) > _CLIPPED_SHARE
+    )
     return few | at_ends | has_both
 
 

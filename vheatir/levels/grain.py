@@ -33,7 +33,7 @@ from vheatir.levels.blocks import (
 )
 from vheatir.levels.levels import mean_sigma
 
-__all__ = ["NoiseEstimate", "estimate_noise"]
+__all__ = ["NoiseEstimate", "estimate_noise", "is_drawn"]
 
 _BLOCK: Final = 16
 #: distance from (0, 0) of the coefficients measured, 5/16 to 1/2 of the highest frequency, and of lower and higher ones
@@ -105,6 +105,16 @@ def estimate_noise(image: npt.NDArray[Any]) -> NoiseEstimate:
     if is_grain and any(_grain_sigma(plane) > 0 for plane in large):
         return NoiseEstimate(level, channels, is_grain=True)
     return NoiseEstimate(white, channels, is_grain=False)
+
+
+def is_drawn(image: npt.NDArray[Any]) -> bool:
+    """Tell whether an image has no part that could hold noise: halftones, dithered pictures, codes, blank pages.
+
+    Args:
+        image: (H, W), (H, W, 1) or (H, W, 3), uint8, uint16, or float in [0, 1]; at least 8 x 8 pixels, or it is not.
+    """
+    is_large = min(image.shape[:2]) >= noise.BLOCK
+    return is_large and (_planes(image, noise.BLOCK, most=_MOST_BLOCKS, least=1).shape[1] == 0 or _dithering(image) > 0)
 
 
 def _dithering(image: npt.NDArray[Any]) -> float:
