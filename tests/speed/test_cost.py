@@ -181,6 +181,14 @@ def test_the_list_of_rows_imports_nothing_heavy(repository: Path) -> None:
     assert done.stdout.split() == ["False", "False"]
 
 
+@pytest.mark.parametrize("row", ["restorer", "restorer-photo"])
+def test_onnx_runtime_is_measured_at_the_same_work(row: str) -> None:
+    pytest.importorskip("onnxruntime")
+    ours, other = (ROWS[name].build(24, CPU)() for name in (row, row.replace("restorer", "onnx")))
+    np.testing.assert_allclose(ours.int(), other.int(), rtol=0, atol=1)  # rounding
+    assert not torch.equal(ours, ROWS["restorer" if "photo" in row else "restorer-photo"].build(24, CPU)())
+
+
 @pytest.mark.parametrize("row", ["fast", "restorer"])
 def test_rows_restore_an_image_of_their_size(row: str) -> None:
     restored = ROWS[row].build(24, CPU)()

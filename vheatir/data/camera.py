@@ -319,8 +319,8 @@ def _draw_reduction(rng: np.random.Generator) -> NoiseReduction | None:
         return None
     return NoiseReduction(
         luma_radius=float(rng.uniform(0.2, 1.0)),
-        chroma_radius=float(np.exp(rng.uniform(np.log(1.5), np.log(8)))),
-        remainder=float(rng.uniform(0.0, 0.1)),
+        chroma_radius=float(np.exp(rng.uniform(np.log(2), np.log(9)))),
+        remainder=float(rng.uniform(0.0, 0.04)),
     )
 
 

@@ -34,6 +34,8 @@ RATIOS: Final = (
     ("light", "swinir-light"),
     ("fast", "swin-fast"),
     ("paper", "swinir"),
+    ("onnx", "restorer"),
+    ("onnx-photo", "restorer-photo"),
 )
 #: whose cost a megapixel should not depend on the size, and the sides from which that is asked
 _FLAT_ROW: Final = "restorer"

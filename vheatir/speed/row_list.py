@@ -30,15 +30,24 @@ class RowFacts:
 
 
 _OURS: Final = "our configurations, whole image in one pass"
+_RESTORER: Final = "the bundled weights, fast or photo, as vheatir.restore runs them: 8-bit image, default tiles"
+_ONNX: Final = "the same by ONNX Runtime"
 _SWINIR: Final = "BasicSR's SwinIR at the size of light and of paper, padded to whole windows"
 
 #: by the name on the command line, in the order of the tables
 ROW_FACTS: Final[Mapping[str, RowFacts]] = {
     "fast": RowFacts("vHeatIR `fast`", "ours", _OURS, {"name": "fast"}),
-    "restorer": RowFacts(
-        "vHeatIR `fast` in default tiles",
+    "restorer": RowFacts("vHeatIR `fast` in default tiles", "restorer", _RESTORER),
+    "onnx": RowFacts("`fast` in default tiles, ONNX Runtime", "restorer", _ONNX, {"backend": "onnx"}, by_default=False),
+    "restorer-photo": RowFacts(
+        "vHeatIR photo in default tiles", "restorer", _RESTORER, {"task": "photo"}, by_default=False
+    ),
+    "onnx-photo": RowFacts(
+        "photo in default tiles, ONNX Runtime",
         "restorer",
-        "the bundled `fast` weights as vheatir.restore runs them: 8-bit image, default tiles",
+        _ONNX,
+        {"task": "photo", "backend": "onnx"},
+        by_default=False,
     ),
     "photo": RowFacts(
         "vHeatIR photo", "photo", "the network of --task photo, told nothing, whole image in one pass", by_default=False

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vheatir.inference.backends import BackendName
 from vheatir.inference.restorer import Restorer
 from vheatir.nn import VHeatIR, VHeatPyramid, configuration
 from vheatir.nn.condition import UNKNOWN, noise_condition
@@ -17,6 +18,7 @@ from vheatir.nn.cpu import fast_on_cpu
 from vheatir.nn.mixers import MixerName
 from vheatir.speed.reference import DenseHeat, Heat, SwinIR, swinir_class
 from vheatir.speed.row_list import ROW_FACTS, RowFacts
+from vheatir.weights.file import Task
 
 __all__ = ["CHANNELS", "ROWS", "HeatRow", "NetworkRow", "RestorerRow", "Row"]
 
@@ -110,18 +112,23 @@ class RestorerRow:
 
     Attributes:
         title: what it is, for tables.
+        task: which weights; those of "denoise" are told σ, those of "photo" nothing.
+        backend: what computes; ONNX Runtime chooses its device itself.
     """
 
     title: str
+    task: Task = "denoise"
+    backend: BackendName = "torch"
 
     def prepare(self) -> None:
         """Nothing is imported on demand."""
 
     def build(self, size: int, device: torch.device) -> Call:
         """Make the call that restores one image of size x size."""
-        restorer = Restorer("denoise", device=device)
+        restorer = Restorer(self.task, device=device if self.backend == "torch" else None, backend=self.backend)
         image = np.rint(_image(size)[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
-        return lambda: torch.from_numpy(restorer.restore(image, sigma=SIGMA))
+        sigma = SIGMA if self.task == "denoise" else None
+        return lambda: torch.from_numpy(restorer.restore(image, sigma=sigma))
 
 
 Row = NetworkRow | HeatRow | RestorerRow
@@ -143,7 +150,7 @@ def _row(facts: RowFacts) -> Row:
     if facts.kind == "swinir":
         return NetworkRow(facts.title, _swinir(**facts.options), is_swinir=True)
     if facts.kind == "restorer":
-        return RestorerRow(facts.title)
+        return RestorerRow(facts.title, **facts.options)
     return HeatRow(facts.title, **facts.options)
 
 
