@@ -139,6 +139,15 @@ def test_a_profile_of_other_colours_is_left_out(tmp_path: Path, suffix: str) -> 
     assert image.note == "ICC profile for Lab left out"
 
 
+def test_a_resolution_that_is_no_number_does_not_cost_the_picture(tmp_path: Path) -> None:
+    """Pillow cannot open a JPEG with one."""
+    exif = b"Exif\0\0II*\0\x08\0\0\0\1\0" + struct.pack("<HHI4s", 282, 7, 1, b"") + bytes(4)
+    image = read(tmp_path, with_segments(jpeg(), segment(0xE1, exif)))
+    assert image.note == "damaged EXIF data left out"
+    write_image(tmp_path / "b.jpg", image, quality=90)
+    PillowImage.open(tmp_path / "b.jpg").load()
+
+
 def test_large_profiles_fill_several_segments(tmp_path: Path) -> None:
     large = bytearray(SRGB + bytes(200_000))
     large[:4] = struct.pack(">I", len(large))

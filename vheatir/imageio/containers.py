@@ -29,7 +29,7 @@ from vheatir.imageio.texts import (
     resources_of,
     unfolded,
 )
-from vheatir.imageio.tiff import is_tiff, resolution_exif, resolution_of, tags_of_tiff
+from vheatir.imageio.tiff import is_resolution_whole, is_tiff, resolution_exif, resolution_of, tags_of_tiff
 
 __all__ = ["Metadata", "checked", "fitted", "read_metadata", "with_metadata_in"]
 
@@ -121,7 +121,7 @@ def read_metadata(data: bytes) -> Metadata:
 
 def checked(metadata: Metadata) -> Metadata:
     """Leave out what is damaged."""
-    if metadata.exif is not None and not is_tiff(metadata.exif):
+    if metadata.exif is not None and not (is_tiff(metadata.exif) and is_resolution_whole(metadata.exif)):
         metadata = metadata.without("exif", "damaged EXIF data left out")
     lost = next((what for mark, what in _BEHIND.items() if mark in (metadata.xmp or b"")), None)
     if lost is not None:

@@ -40,7 +40,7 @@ class Image:
         density: pixels of an inch in x and y, or None.
         colors: PNG's chunks that say what its numbers mean as colours, as pairs of name and content.
         iptc: title, caption, author and the like as records of IPTC-IIM, or None.
-        texts: PNG's text chunks, as pairs of name and content.
+        texts: PNG's text chunks, as pairs of name and content; comments of JPEG too.
         white: the value of white in files of 16 bits, if it is less than 65535.
         note: what was converted on reading or is left out on writing, in words.
     """

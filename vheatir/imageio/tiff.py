@@ -20,6 +20,7 @@ __all__ = [
     "directory_of",
     "encode_gray_alpha_tiff",
     "exif_of_tiff",
+    "is_resolution_whole",
     "is_tiff",
     "jpeg_tables",
     "page_count",
@@ -133,6 +134,12 @@ def resolution_of(exif: bytes | None) -> tuple[float, float] | None:
         return None
     (a, b), (c, d) = (struct.unpack("<II", rational) for rational in rationals)
     return (a / b * scale, c / d * scale) if a and b and c and d else None
+
+
+def is_resolution_whole(exif: bytes) -> bool:
+    """Tell whether the resolution in EXIF data, if there is one, is a number: some readers refuse a picture else."""
+    found = [entry for entry in _entries_of(exif) if entry.tag in (_X_RESOLUTION, _Y_RESOLUTION)]
+    return all(entry.count == 1 and entry.kind in (_SHORT, _LONG, 5, 10) for entry in found)
 
 
 def resolution_exif(exif: bytes | None, density: tuple[float, float]) -> bytes:
