@@ -126,7 +126,8 @@ def full_scale(image: npt.NDArray[Any]) -> float:
 
 def block_dct(blocks: npt.NDArray[Floating]) -> npt.NDArray[Floating]:
     """Orthonormal two-dimensional DCT-II: blocks (N, side, side) -> coefficients of that shape and dtype."""
-    return (blocks.reshape(len(blocks), -1) @ _basis(blocks).T).reshape(blocks.shape)
+    basis = _basis(blocks)
+    return (blocks.reshape(-1, len(basis)) @ basis.T).reshape(blocks.shape)
 
 
 def pixel_kurtosis(coefficients: npt.NDArray[Floating]) -> float:
@@ -134,7 +135,8 @@ def pixel_kurtosis(coefficients: npt.NDArray[Floating]) -> float:
 
     It is nearly 3 for noise, 1 for two values, and more for few pixels that differ from the others.
     """
-    pixels = coefficients.reshape(len(coefficients), -1) @ _basis(coefficients)
+    basis = _basis(coefficients)
+    pixels = coefficients.reshape(-1, len(basis)) @ basis
     square = np.square(pixels)
     return float(np.mean(np.square(square).mean(axis=1) / np.square(square.mean(axis=1) + np.finfo(np.float32).tiny)))
 
