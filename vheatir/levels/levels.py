@@ -72,9 +72,9 @@ def given_numbers(name: str, level: object) -> tuple[float, ...]:
         raise ValueError(f"{wanted}, not the text {level!r}.")
     try:
         numbers = np.asarray(level, dtype=float)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise TypeError(f"{wanted}, not {type(level).__name__}.") from error
-    if isinstance(level, bool) or numbers.ndim > 1:
+    if np.asarray(level).dtype.kind in "bSU" or numbers.ndim > 1:
         raise TypeError(f"{wanted}, not {level!r}.")
     return tuple(float(number) for number in np.atleast_1d(numbers))
 
