@@ -124,16 +124,27 @@ def _dithering(image: npt.NDArray[Any]) -> float:
     """
     pixels = image.reshape(-1, image.shape[2] if image.ndim == 3 else 1)
     pixels = pixels[:: len(pixels) // _MOST_PIXELS + 1] * np.float32(255 / full_scale(image))
-    is_gray = (pixels == pixels[:, :1]).all()
-    steps = [np.diff(np.unique(channel)) for channel in pixels.T]
+    channels = [np.unique(channel, return_inverse=True) for channel in pixels.T]
+    steps = [np.diff(values) for values, _ in channels]
     gap = min((float(np.median(step)) for step in steps if len(step)), default=0.0)
-    colors = np.unique(pixels, axis=0)
-    if not is_gray and 1 < len(colors) <= min(_LARGEST_PALETTE, len(pixels) / _USES):
-        distances = np.linalg.norm(colors[:, None] - colors, axis=2)
-        np.fill_diagonal(distances, np.inf)
-        nearest = float(np.median(distances.min(axis=1)))
-        gap = max(gap, _OF_PALETTE * nearest if nearest >= _WIDE_GAP else 0.0)
+    if not (pixels == pixels[:, :1]).all():
+        gap = max(gap, _gap_of_palette(channels))
     return gap if gap >= _WIDE_GAP else 0.0
+
+
+def _gap_of_palette(channels: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]]) -> float:
+    """Distance that errors may have where there are few colours, or 0: values of each channel, and each pixel's one."""
+    sizes, places = [len(values) for values, _ in channels], [place.ravel() for _, place in channels]
+    kinds = np.unique(np.ravel_multi_index(places, sizes))  # whole numbers are far faster to sort than colours
+    if not 1 < len(kinds) <= min(_LARGEST_PALETTE, len(places[0]) / _USES):
+        return 0.0
+    colors = np.stack(
+        [values[at] for (values, _), at in zip(channels, np.unravel_index(kinds, sizes), strict=True)], axis=1
+    )
+    distances = np.linalg.norm(colors[:, None] - colors, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    nearest = float(np.median(distances.min(axis=1)))
+    return _OF_PALETTE * nearest if nearest >= _WIDE_GAP else 0.0
 
 
 def _planes(image: npt.NDArray[Any], side: int, *, most: int, least: int) -> npt.NDArray[np.float32]:
