@@ -128,10 +128,7 @@ const isUnfinished = ({ state }) => state === "waiting" || state === "working";
 
 /** @param {Photo} photo */
 function showProgress({ state, words, share }) {
-  find("status").hidden = false;
-  find("status").classList.toggle("bad", state === "failed");
-  find("words").setAttribute("aria-live", state === "working" ? "off" : "polite"); // not every part is read aloud
-  find("words").textContent = words;
+  showWords(words, { isBad: state === "failed", isLoud: state !== "working" }); // not every part is read aloud
   if (share > 0) find("progress").value = share;
   else find("progress").removeAttribute("value"); // it moves, and says nothing
   find("progress").hidden = state !== "working";
@@ -143,11 +140,19 @@ function showProgress({ state, words, share }) {
  * @param {string} words
  */
 function say(words) {
-  find("status").hidden = false;
-  find("status").classList.add("bad");
-  find("words").setAttribute("aria-live", "polite");
-  find("words").textContent = words;
+  showWords(words, { isBad: true, isLoud: true });
   if (!current) find("progress").hidden = find("cancel").hidden = true;
+}
+
+/**
+ * @param {string} words
+ * @param {{isBad: boolean, isLoud: boolean}} how isLoud: screen readers read it out
+ */
+function showWords(words, { isBad, isLoud }) {
+  find("status").hidden = false;
+  find("status").classList.toggle("bad", isBad);
+  find("words").setAttribute("aria-live", isLoud ? "polite" : "off");
+  find("words").textContent = words;
 }
 
 /** @param {Photo} photo */
