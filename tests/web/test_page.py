@@ -252,6 +252,18 @@ def test_a_restoration_is_cancelled_and_another_one_follows(page: Page, tmp_path
     expect(page.locator("#png")).to_be_visible()
 
 
+def test_twelve_megapixels_are_restored_part_by_part(page: Page, tmp_path: Path) -> None:
+    """Only the first of 70 parts: docs/scripts/page_evidence.py restores all, and measures time and memory."""
+    choose(page, "denoise", 25)
+    gray = np.tile(noisy_photo(300, 400)[..., 0], (10, 10))
+    page.set_input_files("#files", saved(gray, tmp_path / "large.png"))
+    expect(words(page)).to_contain_text("Part 1 of 70", timeout=PATIENCE)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    expect(words(page)).to_have_text("Cancelled")
+    page.set_input_files("#files", saved(noisy_photo(32, 32), tmp_path / "small.png"))
+    restored(page)  # the large one left room
+
+
 def test_a_broken_file_is_told_in_words_and_the_others_go_on(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe1\x00\x20Exif\x00\x00II*\x00 no image")
